@@ -1,0 +1,90 @@
+"""Declarations in one neutral form, whatever format they were written in, and the checks that need all of them.
+
+Pure. A reference is `kind:namespace/name`, in lower case: two spellings of one entity are one.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import networkx as nx
+
+COMPONENT, RESOURCE, API = "component", "resource", "api"
+DEFAULT_NAMESPACE = "default"
+NODE_ANNOTATION = "plumbline.dev/node"
+HOST_ANNOTATION = "plumbline.dev/host"
+# What the portal feed wrote: an observation that comes back must not count as a declaration of what it observed.
+OBSERVED_ANNOTATION = "plumbline.dev/observed"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is written. Lines count from 1; 0 is the file as a whole."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One entity names another one. `target` is lower case and complete."""
+
+    target: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One declared thing. Empty strings and tuples: not declared."""
+
+    kind: str
+    namespace: str
+    name: str
+    place: Place
+    type: str = ""
+    lifecycle: str = ""
+    owner: str = ""
+    title: str = ""
+    annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    depends_on: tuple[Reference, ...] = ()
+    dependency_of: tuple[Reference, ...] = ()
+    provides_apis: tuple[Reference, ...] = ()
+    consumes_apis: tuple[Reference, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        return f"{self.kind}:{self.namespace}/{self.name}".lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in the declarations that cannot be used as written, in one sentence with the remedy."""
+
+    place: Place
+    subject: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`source` was declared to depend on at least one of `targets` (several: any provider of one API)."""
+
+    source: str
+    targets: tuple[str, ...]
+    place: Place
+    api: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Everything declared, keyed by reference, and what was wrong with the writing of it."""
+
+    entities: Mapping[str, Entity] = field(default_factory=lambda: MappingProxyType({}))
+    dependencies: tuple[Dependency, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    # False: nobody said where declarations are, which is not the same as an empty catalog.
+    configured: bool = False

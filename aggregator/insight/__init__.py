@@ -1,0 +1,31 @@
+"""Questions about one Case, a file each: pure functions, no I/O, no clock, no name of an output.
+
+A new question is one file here and one row in QUESTIONS.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aggregator.insight.case import Answer, CannotAnswer, Case
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`answer(case, subject)` may raise CannotAnswer. Without `needs_subject` the subject is empty."""
+
+    name: str
+    needs_subject: bool
+    answer: Callable[[Case, str], Answer]
+
+
+QUESTIONS: Mapping[str, Question] = {}
+
+
+def ask(case: Case, name: str, subject: str = "") -> Answer:
+    """Raises CannotAnswer: no such question, a subject that is missing, or one that nobody saw."""
+    question = QUESTIONS.get(name)
+    if question is None:
+        raise CannotAnswer(f"There is no question {name!r}; ask one of: {', '.join(sorted(QUESTIONS))}.")
+    if question.needs_subject and not subject:
+        raise CannotAnswer(f"{name} is about one node: name it, as `plumb graph` shows it.")
+    return question.answer(case, subject)

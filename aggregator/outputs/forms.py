@@ -1,0 +1,31 @@
+"""What a form of the graph is, for those who write one (a file here) and those who serve it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aggregator.insight.case import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What is served: `etag` (without quotes) changes when, and only when, `content` does."""
+
+    media_type: str
+    content: bytes
+    etag: str
+
+
+class NothingToServe(Exception):
+    """Nothing was ever seen: an empty document would delete what others hold. One sentence (HTTP 503)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`default_owner`: the group that owns a third party which nobody declared."""
+
+    default_owner: str = "unknown"
+
+
+# May raise NothingToServe, and may remember what it served last.
+Export: TypeAlias = Callable[[Case], Rendered]
