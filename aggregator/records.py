@@ -1,0 +1,119 @@
+"""What crosses between the aggregator's rooms: plain values, no behaviour, no message of the contract.
+
+Times are nanoseconds since 1970 by the aggregator's clock unless a name says otherwise. Addresses are 16 bytes
+(IPv4 is v4-mapped). Ids of endpoints, flows and names are the aggregator's own, dense from 0, and hold for its life.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+SECOND_NS: Final = 1_000_000_000
+FOREVER_NS: Final = 2**62
+ANY_PORT: Final = 0
+CLIENT, SERVER = 1, 2
+
+
+class RecordKind(IntEnum):
+    HELLO = 1
+    BATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One message of an agent as it came (`payload`: a serialised ReportRequest), and when."""
+
+    kind: RecordKind
+    host: str
+    epoch: int
+    received_ns: int
+    payload: bytes
+
+
+class Refused(Exception):
+    """A message that cannot be used: `reason` is one word for a counter, the text one sentence for people."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class Endpoint(NamedTuple):
+    """Who opened or accepted connections on one host; fields that do not apply are empty or 0."""
+
+    host: int
+    kind: int
+    pod_uid: str
+    container_id: str
+    unit: str
+    command: str
+    network_namespace: int
+
+
+class Flow(NamedTuple):
+    """One local endpoint, one remote address, one role, one server's port."""
+
+    endpoint: int
+    local_address: bytes
+    peer_address: bytes
+    port: int
+    role: int
+    transport: int
+    asked_address: bytes
+    asked_port: int
+
+
+class Name(NamedTuple):
+    kind: int
+    text: str
+
+
+class HostKey(NamedTuple):
+    cluster: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """`endpoint` had `address` (and listened on `port` of it, if `listening`) in [from_ns, to_ns)."""
+
+    endpoint: int
+    address: bytes
+    port: int
+    transport: int
+    realm: int
+    network_namespace: int
+    listening: bool
+    from_ns: int
+    to_ns: int = FOREVER_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`endpoint` was told by DNS that `name` means these addresses."""
+
+    endpoint: int
+    name: str
+    addresses: tuple[bytes, ...]
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """Nothing is known of a host in [from_ns, to_ns); FOREVER_NS: it is blind now."""
+
+    from_ns: int
+    to_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a host says of itself; `lost` and `dropped` are deltas by reason."""
+
+    time_ns: int
+    lost: dict[str, int]
+    dropped: dict[str, int]
+    coverage: float
+    blind: tuple[Blind, ...]
+    addresses: tuple[bytes, ...]
