@@ -1,0 +1,78 @@
+"""Everything that can be set about an agent, checked once."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_AGGREGATOR = "127.0.0.1:7170"
+SHORTEST_INTERVAL_SECONDS, LONGEST_INTERVAL_SECONDS = 0.1, 60.0
+
+
+class WrongSettings(ValueError):
+    """A setting that cannot be used. `reason` and `remedy` are for a person."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason = reason
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The flags of `plumb agent`. Raises WrongSettings."""
+
+    host: str = field(default_factory=socket.gethostname)
+    # None: the root of the mounted cgroup v2 hierarchy.
+    cgroup_root: Path | None = None
+    aggregator: str = DEFAULT_AGGREGATOR
+    interval_seconds: float = 1.0
+    # HOST:PORT for /metrics, /livez and /readyz; None: not served.
+    metrics: str | None = None
+    cluster: str = ""
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    token_file: Path | None = None
+    insecure: bool = False
+    # Distinct routes, hosts and DNS names, each, that one local endpoint may have at a time.
+    names_each_endpoint: int = 512
+
+    def __post_init__(self) -> None:
+        if not self.host.strip():
+            raise WrongSettings("the host's name is empty", "give one with --host")
+        if not SHORTEST_INTERVAL_SECONDS <= self.interval_seconds <= LONGEST_INTERVAL_SECONDS:
+            raise WrongSettings(
+                f"an interval of {self.interval_seconds:g} seconds is not possible",
+                f"choose --interval between {SHORTEST_INTERVAL_SECONDS:g} and {LONGEST_INTERVAL_SECONDS:g}",
+            )
+        address = split_address(self.aggregator, "--aggregator")
+        if self.metrics is not None:
+            split_address(self.metrics, "--metrics")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise WrongSettings("a certificate and its key go together", "give both --tls-cert and --tls-key")
+        if self.tls_cert and not self.tls_ca:
+            raise WrongSettings("a client certificate without an authority", "name the aggregator's with --tls-ca")
+        if not self.tls_ca and not self.insecure and not is_loopback(address[0]):
+            raise WrongSettings(
+                f"{self.aggregator} is not on this machine, and plain text was not asked for",
+                "give --tls-ca (and --tls-cert, --tls-key), or ask for plain text with --insecure",
+            )
+
+
+def split_address(text: str, flag: str) -> tuple[str, int]:
+    """ "HOST:PORT" or "[V6]:PORT" as (host, port). Raises WrongSettings."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise WrongSettings(f"{text!r} is not an address for {flag}", "write it as HOST:PORT")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,139 @@
+"""Every event that a daemon may log: its level, its fields and what it means to an operator.
+
+docs/log-events.md shows the same table; a test holds the two together. A new event is a row here and there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    level: Level
+    fields: tuple[str, ...]
+    meaning: str
+
+
+AGENT_EVENTS: Mapping[str, Event] = {
+    "agent_starting": Event(
+        Level.INFO,
+        ("version", "kernel", "cgroup_root", "aggregator", "interval_seconds"),
+        "The agent starts: what it runs on and whom it will tell.",
+    ),
+    "kernel_refused": Event(
+        Level.ERROR,
+        ("reason", "remedy"),
+        "The kernel does not let us look; the agent ends with status 4.",
+    ),
+    "settings_refused": Event(
+        Level.ERROR,
+        ("reason", "remedy"),
+        "A setting cannot be used; the agent ends with status 2.",
+    ),
+    "kernel_attached": Event(
+        Level.INFO,
+        ("attached", "seconds", "kernel_memory_bytes"),
+        "The programs are in the kernel and count from now on.",
+    ),
+    "kernel_part_missing": Event(
+        Level.WARNING,
+        ("part", "reason", "remedy"),
+        "Something that this kernel or these rights do not allow: it is left out and its share is not seen.",
+    ),
+    "host_read": Event(
+        Level.INFO,
+        ("cgroups", "named", "network_namespaces", "listeners", "open_connections", "seconds"),
+        "What was there before the agent: cgroups (named: a pod, unit or container), listening sockets, connections.",
+    ),
+    "metrics_served": Event(Level.INFO, ("address",), "The agent's own metrics are served at this address."),
+    "metrics_refused": Event(
+        Level.ERROR,
+        ("address", "reason", "remedy"),
+        "The agent's own metrics cannot be served; the agent ends with status 4.",
+    ),
+    "aggregator_connected": Event(
+        Level.INFO,
+        ("aggregator", "aggregator_version", "contract_version", "clock_offset_seconds"),
+        "The stream to the aggregator is open. The offset is the aggregator's clock minus this host's.",
+    ),
+    "aggregator_away": Event(
+        Level.WARNING,
+        ("aggregator", "reason", "remedy"),
+        "The aggregator cannot be reached or does not answer. Counts are kept, in wider time buckets with age.",
+    ),
+    "aggregator_refuses": Event(
+        Level.ERROR,
+        ("aggregator", "reason", "remedy"),
+        "The aggregator is there and refuses this agent (token, certificate, version). Counts are kept.",
+    ),
+    "aggregator_back": Event(
+        Level.INFO,
+        ("aggregator", "away_seconds", "unacknowledged_batches", "waiting_rows"),
+        "The aggregator answers again; what was kept is being delivered.",
+    ),
+    "aggregator_forgot": Event(
+        Level.WARNING,
+        ("acknowledged", "remembered"),
+        "The aggregator lost batches that it had acknowledged (a new data directory?). Definitions are sent again.",
+    ),
+    "losing": Event(
+        Level.WARNING,
+        ("reason", "count"),
+        "The kernel could not tell us something, for the first time in a while; told again after ten quiet minutes.",
+    ),
+    "losing_ended": Event(Level.INFO, ("reason", "count"), "Nothing was lost for this reason in the last ten minutes."),
+    "dropping": Event(
+        Level.WARNING,
+        ("reason", "count"),
+        "Detail is given up because a budget is reached; the sums are kept under (other).",
+    ),
+    "dropping_ended": Event(
+        Level.INFO, ("reason", "count"), "Nothing was dropped for this reason in the last ten minutes."
+    ),
+    "coverage_low": Event(
+        Level.WARNING,
+        ("coverage",),
+        "Less than half of the bytes of the last minute were on connections whose protocol was understood.",
+    ),
+    "coverage_restored": Event(Level.INFO, ("coverage",), "Most bytes of the last minute were understood again."),
+    "host_unreadable": Event(
+        Level.WARNING,
+        ("what", "reason", "remedy"),
+        "Something about this host cannot be read, so identities or addresses stay unknown.",
+    ),
+    "summary": Event(
+        Level.INFO,
+        (
+            "edges",
+            "flows",
+            "requests",
+            "lost",
+            "dropped",
+            "unacknowledged_batches",
+            "waiting_rows",
+            "lag_seconds",
+            "working_set_bytes",
+            "kernel_memory_bytes",
+            "coverage",
+        ),
+        "Once a minute: distinct edges and rows of flows, requests, losses by reason, and whether it is delivered. "
+        "The lag is the age of the oldest count that is not acknowledged.",
+    ),
+    "agent_stopping": Event(Level.INFO, ("reason",), "The agent ends: last counts are read and delivered."),
+    "agent_stopped": Event(
+        Level.INFO, ("unacknowledged_batches", "seconds"), "The agent has ended; nothing of it is left in the kernel."
+    ),
+    "agent_failed": Event(Level.ERROR, ("reason", "remedy"), "The agent ends on an error of its own, with status 4."),
+}
+
+# The aggregator's rows.
+AGGREGATOR_EVENTS: Mapping[str, Event] = {}
+
+EVENTS: Mapping[str, Event] = {**AGENT_EVENTS, **AGGREGATOR_EVENTS}
