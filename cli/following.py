@@ -1,0 +1,93 @@
+"""What a watcher has seen, so that it can tell what changed, across a restart of the aggregator too. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plumbline.v1.jsonform import changes_to_json, to_json
+from plumbline.v1.topology_pb2 import (
+    CHANGE_KIND_RENAMED,
+    CHANGE_KIND_UPDATED,
+    CHANGE_KIND_VANISHED,
+    Delta,
+    Position,
+    Topology,
+    WatchTopologyResponse,
+)
+
+Row = dict[str, Any]
+_Key = tuple[str, str]
+
+_SHAPE = {
+    "node": ("kind", "name", "namespace", "listens", "name_source", "ambiguous"),
+    "edge": ("class", "encrypted"),
+    "host": ("stale",),
+}
+
+
+class Follower:
+    """Feed it every response of a watch; it gives the structural changes, one JSON object each."""
+
+    def __init__(self) -> None:
+        self._held: dict[_Key, Row] = {}
+        self._arriving: dict[_Key, Row] = {}
+        self._is_started = False
+
+    def apply(self, response: WatchTopologyResponse, now: str) -> list[Row]:
+        """`now`: RFC 3339, for changes that were found by comparing snapshots."""
+        match response.WhichOneof("event"):
+            case "snapshot":
+                self._arriving.update(_subjects(response.snapshot.part))
+                return self._replace(response.position, now) if response.snapshot.complete else []
+            case "delta":
+                return self._change(response.position, response.delta)
+            case "restart":
+                self._arriving = {}
+                row = _row(response.position, now, "resync")
+                return [{**row, "reason": response.restart.reason}] if self._is_started else []
+        return []
+
+    def _change(self, position: Position, delta: Delta) -> list[Row]:
+        for change in delta.changes:
+            kind = change.WhichOneof("subject")
+            if not kind:
+                continue
+            value = to_json(getattr(change, kind))
+            if change.kind == CHANGE_KIND_VANISHED:
+                self._held.pop(_key(kind, value), None)
+                continue
+            if change.kind == CHANGE_KIND_RENAMED:
+                self._held.pop((kind, change.previous_id), None)
+            self._held[_key(kind, value)] = value
+        structural = [change for change in delta.changes if change.kind != CHANGE_KIND_UPDATED]
+        return changes_to_json(position.version, Delta(time=delta.time, changes=structural))
+
+    def _replace(self, position: Position, now: str) -> list[Row]:
+        before, after = self._held, self._arriving
+        self._held, self._arriving = after, {}
+        is_first, self._is_started = not self._is_started, True
+        return [] if is_first else list(_differences(before, after, _row(position, now, "")))
+
+
+def _differences(before: Mapping[_Key, Row], after: Mapping[_Key, Row], row: Row) -> Iterator[Row]:
+    for key, value in after.items():
+        old = before.get(key)
+        if old is None or any(old[field] != value[field] for field in _SHAPE[key[0]]):
+            yield {**row, "event": "changed" if old else "appeared", key[0]: value}
+    for key, value in before.items():
+        if key not in after:
+            yield {**row, "event": "vanished", key[0]: value}
+
+
+def _row(position: Position, now: str, event: str) -> Row:
+    return {"version": position.version, "time": now, "event": event}
+
+
+def _subjects(part: Topology) -> Iterator[tuple[_Key, Row]]:
+    for kind, messages in (("node", part.nodes), ("edge", part.edges), ("host", part.hosts)):
+        for message in messages:
+            value = to_json(message)
+            yield _key(kind, value), value
+
+
+def _key(kind: str, value: Row) -> _Key:
+    return kind, value["name" if kind == "host" else "id"]
