@@ -1,0 +1,44 @@
+"""`plumb agent`: flags into agent.settings, then the agent's pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.failure import Failure, Status
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("agent")
+@click.option("--host", metavar="NAME", help="This host's name in the graph.  [default: the machine's]")
+@click.option(
+    "--cgroup-root",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Watch this cgroup v2 directory and all below.  [default: the whole hierarchy]",
+)
+@click.option("--aggregator", metavar="HOST:PORT", help="Where to report.  [default: 127.0.0.1:7170]")
+@click.option("--interval", "interval_seconds", type=float, metavar="SECONDS", help="How often.  [default: 1]")
+@click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /livez and /readyz here.  [default: nowhere]")
+@click.option("--cluster", metavar="NAME", help="The cluster that this host is part of.")
+@click.option("--tls-ca", type=_FILE, help="Certificate authority of the aggregator (PEM): report over TLS.")
+@click.option("--tls-cert", type=_FILE, help="Own certificate (PEM).")
+@click.option("--tls-key", type=_FILE, help="Key of the own certificate (PEM).")
+@click.option("--token-file", type=_FILE, help="File with the token to show.")
+@click.option("--insecure", is_flag=True, default=None, help="Plain text, beyond this machine too.")
+@click.option("--names-each-endpoint", type=click.IntRange(min=1), help="Routes, hosts and DNS names kept for each.")
+def command(**flags: Any) -> int:
+    """Watch this host from its kernel and report to an aggregator.
+
+    Needs root, or the capabilities that plumb doctor names.
+    """
+    from agent import pipeline
+    from agent.settings import Settings, WrongSettings
+    from cli.daemon import run
+
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+    except WrongSettings as wrong:
+        raise Failure(Status.WRONG_USE, f"{wrong}.") from wrong
+    return run(pipeline.run(settings))
