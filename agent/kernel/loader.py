@@ -1,0 +1,160 @@
+"""A process of its own: compiles, loads and attaches the programs, hands everything over, and exits.
+
+The compiler is a guest: it would stay in the agent's memory for ever. So this runs as
+`python -m agent.kernel.loader SOCKET CGROUP_ROOT`, sends one JSON description with the descriptors of
+maps and links over the socket, and is gone. The only module that imports bcc.
+"""
+
+import ctypes
+import json
+import os
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SOURCES = Path(__file__).resolve().parents[2] / "bpf"
+PARTS = (
+    "types.h",
+    "maps.c",
+    "counting.c",
+    "packet.c",
+    "ordering.c",
+    "protocols/http.c",
+    "protocols/dns.c",
+    "connection.c",
+    "traffic.c",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """An entry program: where it is attached and what is missing without it."""
+
+    function: str
+    program_type: str
+    attach_type: int
+    gives: str
+
+
+HOOKS = (
+    Hook("on_egress", "CGROUP_SKB", 1, "what is sent"),
+    Hook("on_ingress", "CGROUP_SKB", 0, "what is received"),
+    Hook("on_socket", "SOCK_OPS", 3, "connections, listeners, failures and retransmits"),
+    Hook("on_connect4", "CGROUP_SOCK_ADDR", 10, "who connects, and to which IPv4 address it asked"),
+    Hook("on_connect6", "CGROUP_SOCK_ADDR", 11, "who connects, and to which IPv6 address it asked"),
+)
+
+# One row a parser: its function and its place among `enum parser`.
+PARSERS = {"parse_http": 0, "parse_dns": 1}
+DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}
+KEPT = (
+    "control flows flow_counts_0 flow_counts_1 request_rows_0 request_rows_1 flow_counts names name_budgets "
+    "named_cgroups known_connections connecting dns_queries losses parsers announcements parsers_by_protocol"
+).split()
+STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen")
+
+
+def joined_source() -> str:
+    """The parts as one text: BCC rewrites map calls in its main text only. Marks keep the files' names."""
+    shapes = "\n".join(f"BPF_ARRAY(shape_of_{name}, struct {name}, 1);" for name in STRUCTS)
+    parts = [f'#line 1 "{part}"\n{(SOURCES / part).read_text().replace("#pragma once", "")}' for part in PARTS]
+    return "\n".join([*parts, '#line 1 "shapes"', shapes])
+
+
+def reasons() -> dict[str, list[str]]:
+    """The names behind `losses`, in order, read from where they are declared."""
+    text = (SOURCES / "types.h").read_text()
+    found = {}
+    for macro in ("LOSSES", "DROPS"):
+        body = text.split(f"#define {macro}(X)", 1)[1].split("\n\n", 1)[0]
+        found[macro.lower()] = re.findall(r"X\((\w+)\)", body)
+    return found
+
+
+def describe(shape: Any) -> Any:
+    """A ctypes type as what numpy.dtype accepts, in JSON: a code, or a list of [name, type, count]."""
+    if issubclass(shape, ctypes.Structure):
+        fields: list[list[Any]] = []
+        for field in shape._fields_:
+            name, kind = field[0], field[1]
+            count = 1
+            if issubclass(kind, ctypes.Array):
+                kind, count = kind._type_, kind._length_
+            fields.append([name, describe(kind), count])
+        return fields
+    if shape is ctypes.c_char:
+        return "S"
+    size = ctypes.sizeof(shape)
+    return f"{'i' if shape(-1).value == -1 else 'u'}{size}"
+
+
+def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
+    """Everything attached: its description, and the descriptors in the description's order."""
+    os.environ["BCC_KERNEL_SOURCE"] = str(SOURCES)
+    from bcc import BPF
+
+    from agent.kernel import maps
+
+    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", "-DKBUILD_MODNAME=\"plumbline\""])
+    cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY)
+    attached, missing, links = [], [], []
+    for name, place in PARSERS.items():
+        try:
+            parser = program.load_func(name, BPF.CGROUP_SKB)
+            program["parsers_by_protocol"][ctypes.c_int(place)] = ctypes.c_int(parser.fd)
+            attached.append(name)
+        except Exception as refused:
+            missing.append([name, f"the kernel refused the parser: {last_line(refused)}", "its connections are counted as unparsed"])
+    for outer, halves in DOUBLED.items():
+        for index, half in enumerate(halves):
+            program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
+    offset = maps.member_offset("sock", "sk_err")
+    if offset is None:
+        missing.append(["connect reasons", "this kernel has no BTF", "use a kernel built with CONFIG_DEBUG_INFO_BTF"])
+    for hook in HOOKS:
+        extra = {"attach_type": hook.attach_type} if hook.program_type == "CGROUP_SOCK_ADDR" else {}
+        function = program.load_func(hook.function, getattr(BPF, hook.program_type), **extra)
+        links.append(maps.attach(function.fd, cgroup, hook.attach_type))
+        attached.append(hook.function)
+    description = {
+        "attached": attached,
+        "missing": missing,
+        "sk_err_offset": offset,
+        "reasons": reasons(),
+        "maps": {name: map_shape(program[name]) for name in KEPT},
+        "structs": {name: describe(program[f"shape_of_{name}"].Leaf) for name in STRUCTS},
+        "links": [hook.function for hook in HOOKS],
+    }
+    return description, [*(program[name].map_fd for name in KEPT), *links]
+
+
+def map_shape(table: Any) -> list[Any]:
+    has_rows = hasattr(table, "Key") and table.Key is not None
+    return [describe(table.Key), describe(table.Leaf)] if has_rows else ["u4", "u4"]
+
+
+def last_line(refused: Exception) -> str:
+    lines = str(refused).strip().splitlines()
+    return lines[-1] if lines else type(refused).__name__
+
+
+def main() -> int:
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        description, descriptors = load(sys.argv[2])
+    except Exception as refused:
+        # The border: whatever the compiler or the kernel raised becomes one answer for the agent.
+        number = getattr(refused, "errno", None)
+        answer = {"refused": last_line(refused), "kind": type(refused).__name__, "errno": number}
+        channel.sendall(json.dumps(answer).encode() + b"\n")
+        return 1
+    socket.send_fds(channel, [b"!"], descriptors)
+    channel.sendall(json.dumps(description).encode() + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

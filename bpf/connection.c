@@ -1,0 +1,233 @@
+/* The life of TCP connections: asked for, established or failed and why, listened for, closed. */
+
+#define ECONNREFUSED 111
+#define ETIMEDOUT 110
+#define ECONNRESET 104
+#define EHOSTUNREACH 113
+#define ENETUNREACH 101
+#define EACCES 13
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+
+static __always_inline void fill_from_callback(struct bpf_sock_ops *op, u64 *local, u64 *peer) {
+  if (op->family == 2) {
+    local[0] = peer[0] = 0;
+    local[1] = mapped(op->local_ip4);
+    peer[1] = mapped(op->remote_ip4);
+  } else {
+    local[0] = (u64)op->local_ip6[1] << 32 | op->local_ip6[0];
+    local[1] = (u64)op->local_ip6[3] << 32 | op->local_ip6[2];
+    peer[0] = (u64)op->remote_ip6[1] << 32 | op->remote_ip6[0];
+    peer[1] = (u64)op->remote_ip6[3] << 32 | op->remote_ip6[2];
+  }
+}
+
+/* The flow of a connection from a socket callback, for connections without a packet of their own yet. */
+static __always_inline u64 flow_from_callback(struct bpf_sock_ops *op, struct connection *c, struct control *settings, u64 now_ns) {
+  if (c->flow)
+    return c->flow;
+  u64 local[2], peer[2];
+  fill_from_callback(op, local, peer);
+  u16 port = c->role == ROLE_SERVER ? op->local_port : bpf_ntohl(op->remote_port);
+  c->flow = connection_flow(c, settings, local, peer, port, now_ns);
+  return c->flow;
+}
+
+/* In the context of the process that connects: who it is, and what it asked for before any translation. */
+static __always_inline void note_connect(struct bpf_sock_addr *ask, u64 high, u64 low) {
+  struct bpf_sock *sk = ask->sk;
+  if (!sk)
+    return;
+  if (ask->type == SOCK_DGRAM) {
+    struct datagrams *d = datagram_sockets.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!d) {
+      lose(LOSS_socket_state);
+      return;
+    }
+    d->process_id = bpf_get_current_pid_tgid() >> 32;
+    bpf_get_current_comm(d->command, sizeof(d->command));
+    return;
+  }
+  if (ask->type != SOCK_STREAM || ask->protocol != IPPROTO_TCP)
+    return;
+  struct connection *c = connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!c) {
+    lose(LOSS_socket_state);
+    return;
+  }
+  __builtin_memset(c, 0, sizeof(*c));   /* the socket may have been used for a connect before */
+  c->role = ROLE_CLIENT;
+  c->cgroup_id = bpf_get_current_cgroup_id();
+  c->process_id = bpf_get_current_pid_tgid() >> 32;
+  bpf_get_current_comm(c->command, sizeof(c->command));
+  c->asked_address[0] = high;
+  c->asked_address[1] = low;
+  c->asked_port = bpf_ntohs(ask->user_port);
+  struct connecting begun = { .time_ns = bpf_ktime_get_ns(), .process_id = c->process_id };
+  c->opened_ns = begun.time_ns;
+  begun.flow.cgroup_id = c->cgroup_id;
+  begun.flow.peer_address[0] = high;
+  begun.flow.peer_address[1] = low;
+  begun.flow.port = c->asked_port;
+  begun.flow.role = ROLE_CLIENT;
+  begun.flow.transport = IPPROTO_TCP;
+  note_command(&begun.flow, c->command);
+  u64 cookie = bpf_get_socket_cookie(ask);
+  if (connecting.update(&cookie, &begun))
+    lose(LOSS_connecting_full);
+}
+
+int on_connect4(struct bpf_sock_addr *ask) {
+  note_connect(ask, 0, mapped(ask->user_ip4));
+  return 1;
+}
+
+int on_connect6(struct bpf_sock_addr *ask) {
+  note_connect(ask, (u64)ask->user_ip6[1] << 32 | ask->user_ip6[0], (u64)ask->user_ip6[3] << 32 | ask->user_ip6[2]);
+  return 1;
+}
+
+static __always_inline u32 socket_error(struct bpf_sock *sk, struct control *settings) {
+  void *kernel_socket = bpf_skc_to_tcp_sock(sk);
+  u32 error = 0;
+  if (kernel_socket)
+    bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
+  return error;
+}
+
+static __always_inline void connect_failed(struct connection *c, struct flow_counts *counts, u32 error, u64 now_ns) {
+  if (error == ECONNREFUSED)
+    lock_xadd(&counts->refused, 1);
+  else if (error == ETIMEDOUT || (!error && now_ns - c->opened_ns >= 1000000000ULL))
+    lock_xadd(&counts->timeout, 1);   /* or the application gave up after the SYN was sent again */
+  else if (error == ECONNRESET)
+    lock_xadd(&counts->reset, 1);
+  else if (error == EHOSTUNREACH || error == ENETUNREACH || error == EACCES)
+    lock_xadd(&counts->unreachable, 1);
+  else
+    lock_xadd(&counts->other, 1);
+}
+
+/* Bytes that came out of order were not counted when they came: TCP's own count closes the gap. */
+static __always_inline void count_remaining_bytes(struct bpf_sock_ops *op, struct connection *c, struct flow_counts *counts) {
+  u64 missing = op->bytes_received - c->received_bytes - (c->fin_received & 1);
+  if (c->sequenced && missing && missing < (1ULL << 40))
+    lock_xadd(&counts->bytes_received, missing);
+}
+
+static __always_inline void note_ended_by(struct connection *c, u32 state, u32 error) {
+  if (c->ended_by)
+    return;
+  u32 peer_ended = state == BPF_TCP_CLOSE_WAIT || (state == BPF_TCP_CLOSE && error);
+  c->ended_by = peer_ended ? ROLE_CLIENT + ROLE_SERVER - c->role : c->role;
+}
+
+static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_sock *sk, struct connection *c,
+                                            struct control *settings) {
+  u32 before = op->args[0], after = op->args[1], error = 0;
+  if (after == BPF_TCP_CLOSE)
+    error = socket_error(sk, settings);
+  if (before == BPF_TCP_ESTABLISHED)
+    note_ended_by(c, after, error);
+  if (after != BPF_TCP_CLOSE || (before != BPF_TCP_SYN_SENT && !c->counted))
+    return;
+  struct halves halves;
+  u64 now_ns = bpf_ktime_get_ns(), flow = flow_from_callback(op, c, settings, now_ns);
+  if (!halves_of(settings, &halves))
+    return;
+  struct flow_counts *counts = counts_of(halves.flow_counts, flow);
+  if (!counts)
+    return;
+  if (before == BPF_TCP_SYN_SENT) {
+    connect_failed(c, counts, error, now_ns);
+    return;
+  }
+  c->counted = 0;
+  lock_xadd(&counts->closed, 1);
+  count_remaining_bytes(op, c, counts);
+  if (c->protocol == PROTOCOL_HTTP)
+    http_closed(sk, c, halves.request_rows);
+}
+
+static __always_inline void on_established(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
+  struct halves halves;
+  u64 flow = flow_from_callback(op, c, settings, bpf_ktime_get_ns());
+  if (!c->sequenced) {   /* data may have come before us on another CPU */
+    c->next_out = op->snd_nxt;
+    c->next_in = op->rcv_nxt;
+    c->sequenced = 1;
+  }
+  if (c->counted || !halves_of(settings, &halves))
+    return;
+  struct flow_counts *counts = counts_of(halves.flow_counts, flow);
+  if (!counts)
+    return;
+  c->counted = 1;
+  lock_xadd(&counts->connections, 1);
+}
+
+static __always_inline void on_retransmit(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
+  struct halves halves;
+  if (!c->flow || !halves_of(settings, &halves))
+    return;
+  struct flow_counts *counts = counts_of(halves.flow_counts, c->flow);
+  if (counts)
+    lock_xadd(&counts->retransmits, op->args[1]);
+}
+
+static __always_inline void on_listen(struct bpf_sock_ops *op, struct connection *c) {
+  u64 peer[2];
+  c->role = ROLE_SERVER;
+  c->cgroup_id = bpf_get_current_cgroup_id();
+  c->process_id = bpf_get_current_pid_tgid() >> 32;
+  bpf_get_current_comm(c->command, sizeof(c->command));
+  struct listener_seen *seen = announcements.ringbuf_reserve(sizeof(*seen));
+  if (!seen) {
+    lose(LOSS_ring_full);
+    return;
+  }
+  __builtin_memset(seen, 0, sizeof(*seen));
+  seen->what = SEEN_LISTENER;
+  seen->process_id = c->process_id;
+  seen->cgroup_id = c->cgroup_id;
+  seen->time_ns = bpf_ktime_get_ns();
+  fill_from_callback(op, seen->address, peer);
+  __builtin_memcpy(seen->command, c->command, sizeof(seen->command));
+  seen->port = op->local_port;
+  seen->transport = IPPROTO_TCP;
+  announcements.ringbuf_submit(seen, 0);
+}
+
+int on_socket(struct bpf_sock_ops *op) {
+  struct bpf_sock *sk = op->sk;
+  struct control *s = settings();
+  u32 what = op->op;
+  if (!sk || !s || what < BPF_SOCK_OPS_TCP_CONNECT_CB || what > BPF_SOCK_OPS_TCP_LISTEN_CB)
+    return 1;
+  u32 begins = what == BPF_SOCK_OPS_TCP_CONNECT_CB || what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || what == BPF_SOCK_OPS_TCP_LISTEN_CB;
+  struct connection *c = connections.sk_storage_get(sk, 0, begins ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+  if (!c) {
+    if (begins)
+      lose(LOSS_socket_state);
+    return 1;
+  }
+  if (what == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+    u64 cookie = bpf_get_socket_cookie(op);
+    connecting.delete(&cookie);
+    c->role = ROLE_CLIENT;
+    bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+  } else if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+    c->role = ROLE_SERVER;
+    bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+    on_established(op, c, s);
+  } else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+    on_established(op, c, s);
+  } else if (what == BPF_SOCK_OPS_STATE_CB) {
+    on_state_change(op, sk, c, s);
+  } else if (what == BPF_SOCK_OPS_RETRANS_CB) {
+    on_retransmit(op, c, s);
+  } else if (what == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+    on_listen(op, c);
+  }
+  return 1;
+}

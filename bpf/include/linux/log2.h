@@ -1,0 +1,1 @@
+/* Left empty on purpose: BCC includes it and needs nothing from it. */
