@@ -9,16 +9,19 @@
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 
+/* Two words of a context as one: read one by one, since the verifier refuses them as eight bytes. */
+#define TWO_WORDS(low, high) ((u64)*(volatile u32 *)&(high) << 32 | *(volatile u32 *)&(low))
+
 static __always_inline void fill_from_callback(struct bpf_sock_ops *op, u64 *local, u64 *peer) {
   if (op->family == 2) {
     local[0] = peer[0] = 0;
     local[1] = mapped(op->local_ip4);
     peer[1] = mapped(op->remote_ip4);
   } else {
-    local[0] = (u64)op->local_ip6[1] << 32 | op->local_ip6[0];
-    local[1] = (u64)op->local_ip6[3] << 32 | op->local_ip6[2];
-    peer[0] = (u64)op->remote_ip6[1] << 32 | op->remote_ip6[0];
-    peer[1] = (u64)op->remote_ip6[3] << 32 | op->remote_ip6[2];
+    local[0] = TWO_WORDS(op->local_ip6[0], op->local_ip6[1]);
+    local[1] = TWO_WORDS(op->local_ip6[2], op->local_ip6[3]);
+    peer[0] = TWO_WORDS(op->remote_ip6[0], op->remote_ip6[1]);
+    peer[1] = TWO_WORDS(op->remote_ip6[2], op->remote_ip6[3]);
   }
 }
 
@@ -83,7 +86,7 @@ int on_connect4(struct bpf_sock_addr *ask) {
 }
 
 int on_connect6(struct bpf_sock_addr *ask) {
-  note_connect(ask, (u64)ask->user_ip6[1] << 32 | ask->user_ip6[0], (u64)ask->user_ip6[3] << 32 | ask->user_ip6[2]);
+  note_connect(ask, TWO_WORDS(ask->user_ip6[0], ask->user_ip6[1]), TWO_WORDS(ask->user_ip6[2], ask->user_ip6[3]));
   return 1;
 }
 

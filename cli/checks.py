@@ -81,7 +81,7 @@ def lockdown(machine: Machine) -> Finding:
     """Level `confidentiality` forbids BPF programs to read what they count."""
     text = " ".join(_lines(machine.sys / "kernel/security/lockdown"))
     level = re.search(r"\[(\w+)\]", text)
-    found = level.group(1) if level else "not in this kernel"
+    found = level.group(1) if level else "not reported"
     if found != "confidentiality":
         return Finding("lockdown", State.OK, found)
     return Finding("lockdown", State.MISSING, found, "Boot with lockdown=integrity or without lockdown.")
@@ -139,7 +139,7 @@ def listening_ports(_machine: Machine) -> Iterator[Finding]:
 
     owners: dict[int, str] = {}
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port in PORTS:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in PORTS:
             owners[connection.laddr.port] = _process_name(connection.pid)
     for port, who in PORTS.items():
         owner = owners.get(port)

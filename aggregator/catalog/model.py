@@ -1,24 +1,21 @@
-"""Declarations in one neutral form, whatever format they were written in, and the checks that need all of them.
+"""Declarations in one neutral form, whatever format they were written in.
 
-Pure. A reference is `kind:namespace/name`, in lower case: two spellings of one entity are one.
+A reference is `kind:namespace/name` in lower case: two spellings of one entity are one.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-
-import networkx as nx
 
 COMPONENT, RESOURCE, API = "component", "resource", "api"
 DEFAULT_NAMESPACE = "default"
 NODE_ANNOTATION = "plumbline.dev/node"
 HOST_ANNOTATION = "plumbline.dev/host"
-# What the portal feed wrote: an observation that comes back must not count as a declaration of what it observed.
+# Stands on what the portal feed wrote: an observation that comes back must not count as a declaration.
 OBSERVED_ANNOTATION = "plumbline.dev/observed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where something is written. Lines count from 1; 0 is the file as a whole."""
 
@@ -31,7 +28,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One entity names another one. `target` is lower case and complete."""
+    """One entity names another one. `target` is complete and in lower case."""
 
     target: str
     place: Place
@@ -59,10 +56,14 @@ class Entity:
     def ref(self) -> str:
         return f"{self.kind}:{self.namespace}/{self.name}".lower()
 
+    def annotated(self, key: str) -> tuple[str, ...]:
+        """The values of an annotation that may list several, separated by commas."""
+        return tuple(part.strip() for part in self.annotations.get(key, "").split(",") if part.strip())
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in the declarations that cannot be used as written, in one sentence with the remedy."""
+    """Something in the declarations that cannot be used as written: one sentence, with the remedy."""
 
     place: Place
     subject: str
@@ -71,7 +72,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """`source` was declared to depend on at least one of `targets` (several: any provider of one API)."""
+    """`source` was declared to depend on at least one of `targets` (several: all providers of one API)."""
 
     source: str
     targets: tuple[str, ...]

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aggregator.insight.case import Answer, CannotAnswer, Case
+from aggregator.insight.drift import drift
+from aggregator.insight.impact import impact
+from aggregator.insight.thirdparties import thirdparties
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,14 @@ class Question:
     answer: Callable[[Case, str], Answer]
 
 
-QUESTIONS: Mapping[str, Question] = {}
+QUESTIONS: Mapping[str, Question] = {
+    question.name: question
+    for question in (
+        Question("drift", needs_subject=False, answer=drift),
+        Question("impact", needs_subject=True, answer=impact),
+        Question("thirdparties", needs_subject=False, answer=thirdparties),
+    )
+}
 
 
 def ask(case: Case, name: str, subject: str = "") -> Answer:

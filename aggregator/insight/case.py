@@ -1,20 +1,27 @@
 """Everything a question may look at, assembled in one place: what was seen, and what was declared.
 
 Pure: a Case is frozen and made of values only, so that an answer can be had again from the same Case.
+Indexes are made once, when first asked for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from plumbline.v1.jsonform import to_json
-from plumbline.v1.topology_pb2 import Edge, Host, Node, Topology
+from plumbline.v1.topology_pb2 import EDGE_CLASS_PROBE, EDGE_CLASS_SCRAPE, EDGE_CLASS_SELF, Edge, Node, Topology
 
 from aggregator.catalog.model import Declarations
+from aggregator.insight.callgraph import CallGraph
+from aggregator.insight.edges import is_used
+from aggregator.insight.joining import Join, join
+from aggregator.insight.watched import Watch, watch
 
 Json = dict[str, Any]
+
+_BACKGROUND = (EDGE_CLASS_PROBE, EDGE_CLASS_SCRAPE, EDGE_CLASS_SELF)
 
 
 class Verdict(Enum):
@@ -29,17 +36,70 @@ class CannotAnswer(Exception):
     """A question that has no answer as asked; its text is one sentence with the remedy."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """What was seen in one window (background edges included) and what is declared."""
-
-    topology: Topology
-    declarations: Declarations = field(default_factory=Declarations)
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """JSON as docs/json.md describes it; `window` and `coverage` are always in it."""
 
     content: Json
     verdict: Verdict = Verdict.DONE
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was seen in one window (background edges included), and what is declared."""
+
+    topology: Topology
+    declarations: Declarations = field(default_factory=Declarations)
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Node]:
+        return {node.id: node for node in self.topology.nodes}
+
+    @cached_property
+    def traffic(self) -> tuple[Edge, ...]:
+        """Edges that are a use: no probe, no scrape, nothing of Plumbline's own; something happened on them."""
+        return tuple(
+            edge for edge in self.topology.edges if getattr(edge, "class") not in _BACKGROUND and is_used(edge)
+        )
+
+    @cached_property
+    def join(self) -> Join:
+        return join(self.topology.nodes, self.declarations)
+
+    @cached_property
+    def watch(self) -> Watch:
+        return watch(self.topology)
+
+    @cached_property
+    def calls(self) -> CallGraph:
+        return CallGraph(self.nodes, self.traffic)
+
+    @cached_property
+    def coverage(self) -> float:
+        """Understood bytes / all bytes of the traffic, times the part of the window that its hosts watched."""
+        total = sum(edge.bytes_sent + edge.bytes_received for edge in self.traffic)
+        understood = sum((edge.bytes_sent + edge.bytes_received) * edge.coverage for edge in self.traffic)
+        return round((understood / total if total else 1.0) * self.watch.share, 4)
+
+    def owner(self, node_id: str) -> str | None:
+        """The owner that the catalog gives to a node; None when nobody declared it."""
+        ref = self.join.entity_of.get(node_id)
+        return (self.declarations.entities[ref].owner or None) if ref else None
+
+    def find(self, subject: str) -> Node:
+        """The node with this id, or the only one with this name or entity reference. Raises CannotAnswer."""
+        if subject in self.nodes:
+            return self.nodes[subject]
+        wanted = subject.lower()
+        found = [node for node in self.topology.nodes if wanted in (node.id.lower(), node.name.lower())]
+        found = found or [self.nodes[id] for id in self.join.nodes_of.get(wanted, ())]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise CannotAnswer(f"Nothing named {subject[:100]!r} was seen; `plumb graph` shows the ids of what was.")
+        ids = ", ".join(sorted(node.id for node in found)[:5])
+        raise CannotAnswer(f"{subject[:100]!r} may be {ids}{' and others' if len(found) > 5 else ''}; give the id.")
+
+    def answer(self, content: Json, verdict: Verdict = Verdict.DONE) -> Answer:
+        """`content` with what every answer carries."""
+        return Answer({**content, "window": to_json(self.topology.window), "coverage": self.coverage}, verdict)

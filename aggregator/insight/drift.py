@@ -1,0 +1,64 @@
+"""Declared against observed. docs/drift.md has the rule of every kind, and what is never said."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from plumbline.v1.jsonform import to_json
+
+from aggregator.catalog.model import Problem
+from aggregator.insight.case import Answer, Case, Json, Verdict
+from aggregator.insight.findings import Finding, Withheld
+from aggregator.insight.observed import Observation, observe
+from aggregator.insight.presence import component_without_workload, workload_without_component
+from aggregator.insight.undeclared import observed_only, undeclared_third_party
+from aggregator.insight.unseen import not_observed
+
+_LOOKS: Sequence[Callable[[Case, Observation], Iterator[Finding | Withheld]]] = (
+    undeclared_third_party,
+    observed_only,
+    not_observed,
+    component_without_workload,
+    workload_without_component,
+)
+_WEIGHT = {"high": 0, "medium": 1, "low": 2}
+
+
+def drift(case: Case, subject: str) -> Answer:
+    """The gravest findings first; `withheld` is what was not said, and why; `problems` are the catalog's own."""
+    nothing_declared = not case.declarations.entities
+    said: list[Finding | Withheld] = []
+    if not nothing_declared:
+        seen = observe(case)
+        said = [each for look in _LOOKS for each in look(case, seen)]
+    findings = sorted((each for each in said if isinstance(each, Finding)), key=_order)
+    window = to_json(case.topology.window)
+    content: Json = {
+        "findings": [{**each.to_json(), "evidence": {**each.evidence, "window": window}} for each in findings],
+        "withheld": [each.to_json() for each in said if isinstance(each, Withheld)],
+        "problems": [_problem(each) for each in (*case.declarations.problems, *case.join.problems)],
+        "reason": _reason(case),
+    }
+    not_enough = nothing_declared or case.watch.share == 0
+    return case.answer(content, Verdict.NOT_ENOUGH_SEEN if not_enough else Verdict.DONE)
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str, str]:
+    levels = _WEIGHT[finding.severity], _WEIGHT[finding.confidence]
+    return *levels, finding.kind, finding.subject, finding.object or ""
+
+
+def _reason(case: Case) -> str | None:
+    """Why there may be less here than there is."""
+    if not case.declarations.configured:
+        return "Nothing is declared: start the aggregator with --catalog PATH."
+    if not case.declarations.entities:
+        return "The catalog declares no component: see problems, or correct --catalog."
+    return "No host is watched: start an agent." if case.watch.share == 0 else None
+
+
+def _problem(problem: Problem) -> Json:
+    return {
+        "file": problem.place.file,
+        "line": problem.place.line or None,
+        "subject": problem.subject,
+        "sentence": problem.sentence,
+    }

@@ -1,0 +1,48 @@
+"""What one edge says by itself, in the words that every question uses."""
+
+from plumbline.v1.topology_pb2 import (
+    NODE_KIND_EXTERNAL,
+    NODE_KIND_POD,
+    NODE_KIND_PROCESS,
+    NODE_KIND_SERVICE,
+    NODE_KIND_THIRD_PARTY,
+    NODE_KIND_UNIT,
+    NODE_KIND_WORKLOAD,
+    Edge,
+)
+
+# What a person deploys, and so may declare; a Service is only its stable name.
+RUNNING_KINDS = frozenset({NODE_KIND_WORKLOAD, NODE_KIND_UNIT, NODE_KIND_PROCESS, NODE_KIND_POD})
+INSIDE_KINDS = RUNNING_KINDS | {NODE_KIND_SERVICE}
+OUTSIDE_KINDS = frozenset({NODE_KIND_THIRD_PARTY, NODE_KIND_EXTERNAL})
+DNS = "dns"
+DNS_PORT = 53
+
+
+def failed_connections(edge: Edge) -> int:
+    failed = edge.failed_connections
+    return failed.refused + failed.timeout + failed.reset + failed.unreachable + failed.other
+
+
+def is_used(edge: Edge) -> bool:
+    """False for an edge that is only remembered: nothing was sent, opened, tried or held open in the window."""
+    return bool(
+        edge.requests
+        or edge.connections
+        or edge.active_connections
+        or edge.bytes_sent
+        or edge.bytes_received
+        or failed_connections(edge)
+    )
+
+
+def is_counted_by_requests(edge: Edge) -> bool:
+    """Whether the edge's protocol was understood, so that its requests say how much it is used."""
+    return edge.requests > 0
+
+
+def uses(edge: Edge) -> int:
+    """How often the client turned to the server: requests, or connections where requests are unknown; at least 1."""
+    if is_counted_by_requests(edge):
+        return edge.requests + failed_connections(edge)
+    return max(edge.connections + edge.active_connections + failed_connections(edge), 1)

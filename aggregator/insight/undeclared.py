@@ -1,0 +1,36 @@
+"""What was seen and nobody declared: dependencies between entities, and third parties."""
+
+from collections.abc import Iterator
+
+from aggregator.insight.case import Case
+from aggregator.insight.findings import Finding, numbers
+from aggregator.insight.observed import Observation
+
+
+def observed_only(case: Case, seen: Observation) -> Iterator[Finding]:
+    declared = {(each.source, target) for each in case.declarations.dependencies for target in each.targets}
+    for (source, target), edges in seen.calls.items():
+        if (source, target) not in declared:
+            entity = case.declarations.entities[source]
+            evidence = {**numbers(edges), "place": str(entity.place), "owner": entity.owner or None}
+            confidence = "low" if all(_is_ambiguous(case, edge.target) for edge in edges) else "high"
+            yield Finding("observed_only", source, target, "medium", confidence, evidence)
+
+
+def undeclared_third_party(case: Case, seen: Observation) -> Iterator[Finding]:
+    for (source, third_party), edges in seen.undeclared.items():
+        entity, node = case.declarations.entities[source], case.nodes[third_party]
+        evidence = {
+            **numbers(edges),
+            "name_source": node.name_source or None,
+            "ambiguous": node.ambiguous,
+            "place": str(entity.place),
+            "owner": entity.owner or None,
+        }
+        confidence = "low" if node.ambiguous else "high"
+        yield Finding("undeclared_third_party", source, third_party, "high", confidence, evidence)
+
+
+def _is_ambiguous(case: Case, node_id: str) -> bool:
+    node = case.nodes.get(node_id)
+    return node is not None and node.ambiguous

@@ -1,0 +1,107 @@
+import json
+from typing import Any
+
+import pytest
+from plumbline.v1 import insight_pb2
+
+from cli.questions import QUESTIONS
+
+from .conftest import FROM, TO, Served, run
+
+ABOUT = {"window": {"from": FROM, "to": TO}, "coverage": 0.5}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "drift": {
+        "findings": [
+            {"kind": "observed_only", "subject": "a", "object": "b", "severity": "high", "confidence": "low",
+             "evidence": {}},
+        ],
+        "problems": [{"file": "c.yaml", "line": 3, "subject": "x", "sentence": "No such system."}],
+        "withheld": [{}, {}],
+        "reason": None,
+    },
+    "impact": {
+        "node": "b",
+        "affected": [{"id": "a", "distance": 1, "share": 0.25, "path": ["a", "b"], "owner": None}],
+    },
+    "thirdparties": {
+        "third_parties": [
+            {"id": "api.pay.test", "name_source": "host", "availability": 0.999999, "requests": 9, "errors": 1,
+             "failed_connections": {"refused": 1, "timeout": 1}, "latency_ms": {"mean": 12.34},
+             "dependants": [{"id": "a", "hard": None}, {"id": "b", "hard": None}]},
+        ],
+        "externals": [
+            {"id": "192.0.2.9", "name_source": None, "availability": None, "requests": 0, "errors": 0,
+             "failed_connections": None, "latency_ms": None, "dependants": []},
+        ],
+    },
+}  # fmt: skip
+LINES = {
+    "drift": [
+        "FINDING        SUBJECT  OBJECT  SEVERITY  CONFIDENCE",
+        "observed_only  a        b       high      low",
+    ],
+    "impact": [
+        "AFFECTED  DISTANCE    SHARE  OWNER  PATH",
+        "a                1  25.00 %  -      a -> b",
+    ],
+    "thirdparties": [
+        "NAME          NAMED BY  AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY",
+        "api.pay.test  host           99.99 %         9       1       2     12.3  a, b",
+        "192.0.2.9     -                    -         0       0       0        -  -",
+    ],
+}
+
+
+def arguments(name: str, served: Served) -> list[str]:
+    return [name, *(["b"] if QUESTIONS[name].argument else []), "--aggregator", served.address]
+
+
+def serve(served: Served, name: str, verdict: str = "VERDICT_DONE") -> dict[str, Any]:
+    content = {**ANSWERS[name], **ABOUT}
+    served.answers[name] = insight_pb2.AskResponse(answer_json=json.dumps(content), verdict=verdict)
+    return content
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_json_is_the_answer_as_it_came(served: Served, name: str) -> None:
+    content = serve(served, name)
+    assert json.loads(run(*arguments(name, served), "-o", "json").stdout) == content
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_tables(served: Served, name: str) -> None:
+    serve(served, name)
+    assert run(*arguments(name, served)).stdout.splitlines()[: len(LINES[name])] == LINES[name]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [("VERDICT_DONE", 0), ("VERDICT_CHECK_FAILED", 1), ("VERDICT_NOT_ENOUGH_SEEN", 3)],
+)
+def test_the_verdict_is_the_exit_status(served: Served, verdict: str, status: int) -> None:
+    serve(served, "drift", verdict)
+    assert run(*arguments("drift", served)).status == status
+
+
+def test_what_stands_under_the_table(served: Served) -> None:
+    serve(served, "drift")
+    assert run(*arguments("drift", served)).stdout.splitlines()[3:] == [
+        f"Seen from {FROM} to {TO}, coverage 50.00 %; 2 withheld for want of evidence (-o json tells why).",
+        "c.yaml:3: No such system.",
+    ]
+
+
+def test_the_subject_is_asked_for_and_may_be_unknown(served: Served) -> None:
+    ended = run("impact", "ghost", "--aggregator", served.address)
+    assert (ended.status, ended.stderr) == (2, "plumb: Nothing of the name ghost was seen.\n")
+    assert served.requests[0].subject == "ghost"
+
+
+def test_export_is_passed_on_byte_by_byte(served: Served) -> None:
+    served.exports["backstage"] = "kind: Resource\nname: ü\n".encode()
+    assert run("export", "backstage", "--aggregator", served.address).stdout == "kind: Resource\nname: ü\n"
+
+
+def test_an_unknown_form_is_wrong_use(served: Served) -> None:
+    ended = run("export", "tea", "--aggregator", served.address)
+    assert (ended.status, ended.stderr) == (2, "plumb: There is no form tea; use backstage.\n")
