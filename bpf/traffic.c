@@ -112,7 +112,7 @@ static __always_inline void count_segment(struct connection *c, struct flow_coun
     lock_xadd(&counts->packets_received, 1);
     c->received_bytes += fresh;
   }
-  if (protocol_bit && c->protocol != PROTOCOL_TLS)
+  if (c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS)
     lock_xadd(&counts->parsed_bytes, fresh);
   if ((counts->protocols & protocol_bit) != protocol_bit)
     counts->protocols |= protocol_bit;
@@ -154,6 +154,8 @@ static __always_inline int on_segment(struct __sk_buff *skb, struct bpf_sock *sk
     return 1;
   u64 now_ns = bpf_ktime_get_ns();
   if (!c) {
+    if (!p.payload_length || state == BPF_TCP_CLOSE)
+      return 1;   /* the kernel's own socket for resets, or nothing to say about a connection older than us */
     c = connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
     if (!c) {
       lose(LOSS_socket_state);

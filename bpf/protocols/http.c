@@ -6,8 +6,9 @@
 
 #define WINDOW 128               /* bytes of a line that are looked at */
 #define HTTP_IN_FLIGHT 16
-#define HTTP_STEPS 20            /* a program run; it calls itself for more */
-#define FOLD_BYTES 16            /* a step */
+#ifndef HTTP_LINES
+#define HTTP_LINES 16            /* lines or windows passed over in one program run; it calls itself for more */
+#endif
 #define FOLD_LIMIT 112           /* characters of a path or host that count */
 #define LONG_SEGMENT 16          /* a path segment this long with a digit in it is an identifier */
 #define HASH_PRIME 0x100000001b3ULL
@@ -52,7 +53,7 @@ struct http_direction {
   u8 has_length;
   u8 in_digits;
   u8 has_digit;
-  u8 folded;               /* the end of the path or host was met */
+  u8 ended;                /* the digits of a chunk's size ended */
   u8 window[2 * WINDOW + 32];
 };
 
@@ -274,7 +275,7 @@ static __always_inline void http_request_line(struct connection *c, struct http 
   d->body = d->host = 0;
   d->hash = d->segment_hash = settings->seed ^ NAME_KIND_ROUTE;
   d->fold_from = d->fold_at = d->line + skip + 1;
-  d->segment_length = d->in_digits = d->has_digit = d->folded = 0;
+  d->segment_length = d->in_digits = d->has_digit = 0;
   d->phase = HTTP_ROUTE;
 }
 
@@ -320,22 +321,22 @@ static __always_inline void http_header(struct connection *c, struct http_direct
   } else if (is_request && c->role == ROLE_CLIENT && (name & 0xffffffffffULL) == (WORD8('h', 'o', 's', 't', ':', 0, 0, 0) & 0xffffffffffULL)) {
     d->hash = settings->seed ^ NAME_KIND_HOST;
     d->fold_from = d->fold_at = d->line + 5 + (line[5] == ' ');
-    d->in_digits = d->folded = 0;
+    d->in_digits = 0;
     d->phase = HTTP_HOST;
   }
 }
 
 static __always_inline void http_chunk_line(struct connection *c, struct http *http, struct http_direction *d, u8 *line, u32 length) {
   d->body = 0;
-  d->folded = 0;
+  d->ended = 0;
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < 8; i++) {
     u32 letter = line[i] | 32, digit = letter - '0' < 10 ? letter - '0' : letter - 'a' < 6 ? letter - 'a' + 10 : 16;
     if (digit > 15 || i >= length)
-      d->folded = 1;
-    if (!d->folded)
+      d->ended = 1;
+    if (!d->ended)
       d->body = d->body << 4 | digit;
-    if (!i && d->folded)
+    if (!i && d->ended)
       d->tainted = 2;
     barrier();
   }
@@ -407,17 +408,16 @@ static __always_inline void http_fold_end(struct connection *c, struct http_dire
   http_next_line(d);
 }
 
-/* A few more characters of a path or host into the hash. */
+/* The characters of a path or host into the hash. */
 static __always_inline void http_fold(struct connection *c, struct http_direction *d, struct control *settings) {
   u32 is_route = d->phase == HTTP_ROUTE;
   #pragma clang loop unroll(disable)
-  for (u32 i = 0; i < FOLD_BYTES; i++) {
+  for (u32 i = 0; i <= FOLD_LIMIT; i++) {
     u64 at = d->fold_at;
     TRIM_INDEX(at, 255);
     u32 letter = d->window[at];
     if (letter <= ' ' || (is_route ? letter == '?' : letter == ':' && !d->in_digits) || at >= d->filled ||
         at - d->fold_from >= FOLD_LIMIT) {
-      d->folded = 1;
       break;
     }
     d->fold_at++;
@@ -443,14 +443,12 @@ static __always_inline void http_fold(struct connection *c, struct http_directio
     }
     barrier();
   }
-  if (d->folded)
-    http_fold_end(c, d, settings);
+  http_fold_end(c, d, settings);
 }
 
 /* More bytes of the segment into the window. A line that began in this segment is loaded again at the
  * window's start, so that only a line that began earlier lies there already. */
-static __always_inline int http_refill(struct __sk_buff *skb, struct connection *c, struct http *http, struct http_direction *d,
-                                       u32 is_request, struct control *settings, void *request_rows) {
+static __always_inline int http_refill(struct __sk_buff *skb, struct http *http, struct http_direction *d) {
   u32 partial = 0;
   if (d->body) {
     u64 n = d->body < (1 << 30) ? d->body : 1 << 30;
@@ -463,15 +461,6 @@ static __always_inline int http_refill(struct __sk_buff *skb, struct connection 
     d->next -= partial;
     d->scanned = partial;
     d->filled = d->line = 0;
-  } else if (d->filled >= WINDOW) {
-    if (!d->long_line) {
-      d->long_line = 1;
-      d->line_end = d->filled;
-      http_line(c, http, d, is_request, settings, request_rows);
-      if (d->phase == HTTP_ROUTE || d->phase == HTTP_HOST)
-        return 1;
-    }
-    http_empty(d);
   }
   s32 left = d->source_end - d->next;
   u64 filled = d->filled, n = left < WINDOW - (s32)filled ? left : WINDOW - filled, offset = d->source_offset + (d->next - d->source_start);
@@ -485,7 +474,7 @@ static __always_inline int http_refill(struct __sk_buff *skb, struct connection 
   }
   d->filled = filled + n;
   d->next += n;
-  return left > n || d->scanned < d->filled;
+  return d->scanned < d->filled;
 }
 
 /* Looks for the end of the present line, eight bytes at a time. */
@@ -515,33 +504,67 @@ static __always_inline u32 http_find_line_end(struct http_direction *d) {
   return 0;
 }
 
-static __always_inline int http_step(struct __sk_buff *skb, struct connection *c, struct http *http, struct http_direction *d,
-                                     u32 is_request, struct control *settings, void *request_rows) {
-  u32 phase = d->phase;
-  if (phase == HTTP_DONE || d->tainted)
-    return 0;
-  if (phase == HTTP_ROUTE || phase == HTTP_HOST) {
-    http_fold(c, d, settings);
-    return 1;
+/* A header that nothing is read from: most are, so they are passed over in the loop. */
+static __always_inline u32 http_is_dull(struct connection *c, struct http_direction *d) {
+  u64 at = d->line;
+  TRIM_INDEX(at, 127);
+  u64 name = *(u64 *)(d->window + at) | LOWER;
+  u32 host = (u32)name == (WORD4('h', 'o', 's', 't') | (u32)LOWER);
+  return d->line_end - d->line > 1 && (d->phase == HTTP_TRAILERS || (d->phase == HTTP_HEADERS && !host &&
+         name != WORD8('c', 'o', 'n', 't', 'e', 'n', 't', '-') && name != WORD8('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')));
+}
+
+enum http_found { HTTP_SEGMENT_ENDS, HTTP_LINE, HTTP_MORE };
+
+/* One line or one window further: to a line that matters, or to the segment's end. */
+static __always_inline u32 http_advance(struct __sk_buff *skb, struct connection *c, struct http *http, struct http_direction *d) {
+  if (d->scanned >= d->filled) {
+    if (d->filled >= WINDOW && !d->line) {   /* a line longer than the window: what there is of it must do */
+      if (!d->long_line) {
+        d->long_line = 1;
+        d->line_end = d->filled;
+        return HTTP_LINE;
+      }
+      http_empty(d);
+    }
+    return http_refill(skb, http, d) ? HTTP_MORE : HTTP_SEGMENT_ENDS;
   }
-  if (d->scanned >= d->filled)
-    return http_refill(skb, c, http, d, is_request, settings, request_rows);
-  if (phase == HTTP_START && !d->begun) {
+  if (d->phase == HTTP_START && !d->begun) {
     d->begun = 1;
     d->message_ns = d->now_ns;
   }
   if (!http_find_line_end(d)) {
     d->scanned = d->filled;
-    return 1;
+    return HTTP_MORE;
   }
   if (d->long_line) {
     d->long_line = 0;
-    d->line = d->scanned = d->line_end + 1;
-    return 1;
+  } else if (!http_is_dull(c, d)) {
+    return HTTP_LINE;
   }
+  d->line = d->scanned = d->line_end + 1;
+  return HTTP_MORE;
+}
+
+/* Passes over what is dull, then deals with one line that matters. Gives whether the segment has more. */
+static __always_inline int http_run(struct __sk_buff *skb, struct connection *c, struct http *http, struct http_direction *d,
+                                    u32 is_request, struct control *settings, void *request_rows) {
+  u32 found = HTTP_MORE;
+  #pragma clang loop unroll(disable)
+  for (u32 i = 0; i < HTTP_LINES; i++) {
+    if (d->phase == HTTP_DONE || d->tainted)
+      return 0;
+    found = http_advance(skb, c, http, d);
+    if (found != HTTP_MORE)
+      break;
+    barrier();
+  }
+  if (found != HTTP_LINE)
+    return found == HTTP_MORE;
   http_line(c, http, d, is_request, settings, request_rows);
-  /* a body skip or a fold has moved the window itself; else the next line follows */
-  if (d->phase != HTTP_ROUTE && d->phase != HTTP_HOST && d->filled && d->line <= d->line_end)
+  if (d->phase == HTTP_ROUTE || d->phase == HTTP_HOST)
+    http_fold(c, d, settings);
+  else if (d->filled && d->line <= d->line_end)   /* unless a body that was skipped has moved the window */
     http_next_line(d);
   return 1;
 }
@@ -552,14 +575,16 @@ static __always_inline void http_resynchronise(struct connection *c, struct http
   struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
   if (!tcp || http->pipelined)
     return;
+  u32 rcv_nxt = tcp->rcv_nxt, snd_nxt = tcp->snd_nxt;
+  asm volatile("" : "+r"(rcv_nxt), "+r"(snd_nxt));   /* read here: the verifier allows no arithmetic on the pointer */
   if (c->role == ROLE_CLIENT && egress && http->direction[1].tainted) {
-    http_restart(&http->direction[1], tcp->rcv_nxt);
-    c->matters[0] = tcp->rcv_nxt;
+    http_restart(&http->direction[1], rcv_nxt);
+    c->matters[0] = rcv_nxt;
   } else if (c->role == ROLE_SERVER && !egress && http->direction[0].tainted && http->sent_since_taint) {
-    http_restart(&http->direction[0], tcp->rcv_nxt);
-    http_restart(&http->direction[1], tcp->snd_nxt);
-    c->matters[0] = tcp->rcv_nxt;
-    c->matters[1] = tcp->snd_nxt;
+    http_restart(&http->direction[0], rcv_nxt);
+    http_restart(&http->direction[1], snd_nxt);
+    c->matters[0] = rcv_nxt;
+    c->matters[1] = snd_nxt;
   } else {
     if (c->role == ROLE_SERVER && egress)
       http->sent_since_taint = 1;
@@ -598,13 +623,7 @@ int parse_http(struct __sk_buff *skb) {
     if (!d->tainted && (AFTER(d->source_start, d->next) || skb->cb[0] & 2))
       http_taint(http, d);
   }
-  int more = 1;
-  #pragma clang loop unroll(disable)
-  for (u32 i = 0; i < HTTP_STEPS; i++) {
-    more = http_step(skb, c, http, d, is_request, s, halves.request_rows);
-    if (!more)
-      break;
-  }
+  int more = http_run(skb, c, http, d, is_request, s, halves.request_rows);
   *matters = d->next;
   if (more) {
     skb->cb[4] = 1;

@@ -1,0 +1,149 @@
+"""Starts the loader, receives what it attached, and says in one sentence what went wrong where it could not.
+
+The descriptors that arrive are all that keeps the programs in the kernel: they go when this process goes.
+"""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.kernel.maps import Map
+from agent.records import KernelRefused, MissingPart
+
+_LOADER_SECONDS = 60
+_MAX_DESCRIPTORS = 64
+_NO_RIGHTS = "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (docs/operate.md has the list)"
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What the loader handed over. `links` are descriptors, kept open for as long as the agent wants to see."""
+
+    programs: list[str]
+    missing: list[MissingPart]
+    maps: dict[str, Map]
+    records: dict[str, np.dtype[Any]]
+    losses: list[str]
+    drops: list[str]
+    sk_err_offset: int
+    links: list[int]
+
+
+def receive(cgroup_root: Path) -> Attached:
+    """Raises KernelRefused with the reason and the remedy."""
+    check_cgroup(cgroup_root)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loader = subprocess.Popen(
+            [sys.executable, "-m", "agent.kernel.loader", str(theirs.fileno()), str(cgroup_root)],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        theirs.close()
+        ours.settimeout(_LOADER_SECONDS)
+        try:
+            answer, descriptors = _answer(ours)
+        except TimeoutError:
+            loader.kill()
+            raise KernelRefused(
+                f"the programs were not compiled within {_LOADER_SECONDS} s", "give the agent more CPU"
+            ) from None
+        finally:
+            noise = loader.communicate()[1].decode(errors="replace")
+    if answer is None:
+        raise _died(loader.returncode, noise)
+    if "refused" in answer:
+        raise _refusal(answer)
+    return _attached(answer, descriptors)
+
+
+def check_cgroup(root: Path) -> None:
+    """Raises KernelRefused when the directory is no part of a cgroup v2 hierarchy."""
+    if not root.is_dir():
+        raise KernelRefused(f"there is no directory {root}", "name an existing cgroup with --cgroup-root")
+    if not (root / "cgroup.controllers").exists():
+        raise KernelRefused(
+            f"{root} is not in a cgroup v2 hierarchy",
+            "mount one (mount -t cgroup2 none /sys/fs/cgroup/unified) or name it with --cgroup-root",
+        )
+
+
+def _answer(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    first, descriptors, _, _ = socket.recv_fds(channel, 1, _MAX_DESCRIPTORS)
+    text = first if first == b"{" else b""
+    while piece := channel.recv(65536):
+        text += piece
+    return (json.loads(text) if text.strip() else None), list(descriptors)
+
+
+def _attached(answer: dict[str, Any], descriptors: list[int]) -> Attached:
+    names = list(answer["maps"])
+    maps = {
+        name: Map(descriptor, _dtype(answer["maps"][name][0]), _dtype(answer["maps"][name][1]))
+        for name, descriptor in zip(names, descriptors, strict=False)
+    }
+    return Attached(
+        programs=answer["attached"],
+        missing=[MissingPart(*row) for row in answer["missing"]],
+        maps=maps,
+        records={name: _dtype(shape) for name, shape in answer["structs"].items()},
+        losses=answer["reasons"]["losses"],
+        drops=answer["reasons"]["drops"],
+        sk_err_offset=answer["sk_err_offset"] or 0,
+        links=descriptors[len(names) :],
+    )
+
+
+def _dtype(shape: Any) -> np.dtype[Any]:
+    """From the loader's description. Structs have C's alignment: BCC's own layout is C's."""
+    return np.dtype(_fields(shape), align=isinstance(shape, list))
+
+
+def _fields(shape: Any) -> Any:
+    if not isinstance(shape, list):
+        return shape
+    fields: list[tuple[Any, ...]] = []
+    for name, kind, count in shape:
+        if kind == "S":
+            fields.append((name, f"S{count}"))
+        elif count > 1:
+            fields.append((name, _dtype(kind), (count,)))
+        else:
+            fields.append((name, _dtype(kind)))
+    return fields
+
+
+def _refusal(answer: dict[str, Any]) -> KernelRefused:
+    text, number = str(answer["refused"]), answer.get("errno")
+    if number in (errno.EPERM, errno.EACCES) or "Operation not permitted" in text or "Permission denied" in text:
+        return KernelRefused(f"the kernel does not permit BPF programs here ({text})", _NO_RIGHTS)
+    if answer.get("kind") in ("ModuleNotFoundError", "ImportError"):
+        return KernelRefused(
+            "the BCC library for Python is not there", "install python3-bpfcc; the `bcc` of PyPI is another thing"
+        )
+    return KernelRefused(f"the programs could not be attached ({text})", "see `plumb doctor`")
+
+
+def _died(status: int, noise: str) -> KernelRefused:
+    lines = [line for line in noise.strip().splitlines() if line.strip()]
+    if status == -9:
+        return KernelRefused(
+            "the compiler was killed, most likely for want of memory", "allow the agent's container 300 MB at its start"
+        )
+    return KernelRefused(f"the loader ended with status {status} ({lines[-1] if lines else 'silently'})", "see `plumb doctor`")
+
+
+def close(attached: Attached) -> None:
+    """Lets go of links and maps: with the last copy of a link its program leaves the kernel."""
+    for descriptor in [*attached.links, *(table.descriptor for table in attached.maps.values())]:
+        os.close(descriptor)

@@ -1,0 +1,24 @@
+"""Folds the text of a path as the kernel folds its hash, so that one route has one name.
+
+The rules stand in bpf/protocols/http.c: a run of digits becomes `*`; a path segment of 16 or more
+characters with a digit in it is an identifier and becomes `*` whole.
+"""
+
+import re
+
+LONG_SEGMENT = 16
+_DIGITS = re.compile(rb"[0-9]+")
+
+
+def fold(raw: bytes) -> str:
+    """The route of a raw path; bytes that are no text stay visible as escapes.
+
+    >>> fold(b"/users/123/orders/0f8fad5b-d9cb-469f-a165-70867728950e")
+    '/users/*/orders/*'
+    """
+    return b"/".join(_segment(part) for part in raw.split(b"/")).decode("utf-8", "backslashreplace")
+
+
+def _segment(part: bytes) -> bytes:
+    folded, runs = _DIGITS.subn(b"*", part)
+    return b"*" if runs and len(part) >= LONG_SEGMENT else folded
