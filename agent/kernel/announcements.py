@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+from plumbline.v1 import flow_pb2
 
 from agent.records import Announcement, DnsSeen, FlowSeen, KernelFlow, ListenerSeen, NameSeen
-from plumbline.v1 import flow_pb2
 
 SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS = 1, 2, 3, 4
 RECORDS = {SEEN_FLOW: "flow_seen", SEEN_NAME: "name_seen", SEEN_LISTENER: "listener_seen", SEEN_DNS: "dns_seen"}
@@ -62,10 +62,10 @@ def command(raw: Any) -> str:
 
 def _name(row: Any) -> NameSeen:
     raw = row["text"].tobytes()[: int(row["length"])]
-    kind = flow_pb2.NameKind.Name(int(row["kind"]))
-    if int(row["kind"]) == flow_pb2.NAME_KIND_DNS:
+    kind = flow_pb2.NameKind.Name(int(row["kind"]))  # raises ValueError where types.h and the contract differ
+    if kind == "NAME_KIND_DNS":
         raw = dotted(raw)
-    return NameSeen(int(row["id"]), flow_pb2.NameKind.Value(kind), raw, int(row["flow"]))
+    return NameSeen(int(row["id"]), getattr(flow_pb2, kind), raw, int(row["flow"]))
 
 
 def dotted(labels: bytes) -> bytes:

@@ -106,7 +106,8 @@ def _attached(answer: dict[str, Any], descriptors: list[int]) -> Attached:
 
 def _dtype(shape: Any) -> np.dtype[Any]:
     """From the loader's description. Structs have C's alignment: BCC's own layout is C's."""
-    return np.dtype(_fields(shape), align=isinstance(shape, list))
+    dtype: np.dtype[Any] = np.dtype(_fields(shape), align=isinstance(shape, list))
+    return dtype
 
 
 def _fields(shape: Any) -> Any:
@@ -140,7 +141,9 @@ def _died(status: int, noise: str) -> KernelRefused:
         return KernelRefused(
             "the compiler was killed, most likely for want of memory", "allow the agent's container 300 MB at its start"
         )
-    return KernelRefused(f"the loader ended with status {status} ({lines[-1] if lines else 'silently'})", "see `plumb doctor`")
+    return KernelRefused(
+        f"the loader ended with status {status} ({lines[-1] if lines else 'silently'})", "see `plumb doctor`"
+    )
 
 
 def close(attached: Attached) -> None:

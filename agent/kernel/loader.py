@@ -50,10 +50,25 @@ HOOKS = (
 # One row a parser: its function and its place among `enum parser`.
 PARSERS = {"parse_http": 0, "parse_dns": 1}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}
-KEPT = (
-    "control flows flow_counts_0 flow_counts_1 request_rows_0 request_rows_1 flow_counts names name_budgets "
-    "named_cgroups known_connections connecting dns_queries losses parsers announcements parsers_by_protocol"
-).split()
+KEPT = [
+    "control",
+    "flows",
+    "flow_counts_0",
+    "flow_counts_1",
+    "request_rows_0",
+    "request_rows_1",
+    "flow_counts",
+    "names",
+    "name_budgets",
+    "named_cgroups",
+    "known_connections",
+    "connecting",
+    "dns_queries",
+    "losses",
+    "parsers",
+    "announcements",
+    "parsers_by_protocol",
+]
 STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen")
 
 
@@ -98,7 +113,7 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
 
     from agent.kernel import maps
 
-    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", "-DKBUILD_MODNAME=\"plumbline\""])
+    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", '-DKBUILD_MODNAME="plumbline"'])
     cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY)
     attached, missing, links = [], [], []
     for name, place in PARSERS.items():
@@ -107,7 +122,13 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
             program["parsers_by_protocol"][ctypes.c_int(place)] = ctypes.c_int(parser.fd)
             attached.append(name)
         except Exception as refused:
-            missing.append([name, f"the kernel refused the parser: {last_line(refused)}", "its connections are counted as unparsed"])
+            missing.append(
+                [
+                    name,
+                    f"the kernel refused the parser: {last_line(refused)}",
+                    "its connections are counted as unparsed",
+                ]
+            )
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
             program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)

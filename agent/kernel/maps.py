@@ -194,5 +194,5 @@ def _member_of(btf: int, described: int, member: str) -> int | None:
     for index in range(info & 0xFFFF):
         name, _, bits = struct.unpack("<III", ctypes.string_at(described + 12 + 12 * index, 12))
         if ctypes.string_at(_btf_name(btf, name)).decode() == member:
-            return (bits & 0xFFFFFF if with_bit_fields else bits) // 8
+            return int(bits & 0xFFFFFF if with_bit_fields else bits) // 8
     return None

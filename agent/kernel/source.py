@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from plumbline.v1 import columns, flow_pb2
 
 from agent.kernel import handover
 from agent.kernel.announcements import decode, kernel_flow
 from agent.kernel.maps import KernelCallFailed, Map, Ring, Rows, wait_for_running_programs
 from agent.records import NO_ADDRESS, Announcement, Drained, KernelFlow, MissingPart, NameSeen, OpenConnection
-from plumbline.v1 import columns, flow_pb2
 
 NAMED = 2**64 - 1
 FLOW_OTHER = 1
@@ -164,7 +164,7 @@ class SocketKernel:
         old = rows["first_ns"].astype(np.int64) < time.monotonic_ns() - DNS_TIMEOUT_NS
         taken = np.array([table.remove(key) for key in keys[old]], bool)
         keys, rows = keys[old][taken], rows[old][taken]
-        counted = {name: np.zeros(len(keys), columns.REQUEST_TYPES[name]) for name in columns.REQUEST_TYPES if name != "bucket"}
+        counted = {name: np.zeros(len(keys), kind) for name, kind in columns.REQUEST_TYPES.items() if name != "bucket"}
         counted["flow"], counted["name"], counted["host"] = keys["flow"], keys["name"], np.zeros(len(keys), "<u8")
         counted["kind"], counted["count"] = keys["kind"], rows["count"]
         counted["protocol"] += flow_pb2.PROTOCOL_DNS

@@ -424,8 +424,8 @@ static __always_inline void http_fold(struct connection *c, struct http_directio
     if (!is_route) {
       if (letter - 'A' < 26)
         letter += 32;
-      if (letter == '[')
-        d->in_digits = 1;   /* an IPv6 literal: its colons belong to it */
+      if (letter == '[' || letter == ']')
+        d->in_digits = letter == '[';   /* the colons of an IPv6 literal belong to it */
       d->hash = (d->hash ^ letter) * HASH_PRIME;
     } else if (letter == '/') {
       if (d->has_digit && d->segment_length >= LONG_SEGMENT)

@@ -1,0 +1,221 @@
+"""HTTP/1 on the real kernel: bytes are said over a real connection, and both sides must count the same."""
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel.wire import Counted, Wire, connection, own_cgroup, say
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    with own_cgroup() as cgroup:
+        wire = Wire(cgroup)
+        try:
+            yield wire
+        finally:
+            wire.kernel.close()
+
+
+def both(*rows: tuple[str, str, str], times: int = 1) -> Counter[tuple[str, str, str, str]]:
+    return Counter({(side, *row): times for row in rows for side in ("client", "server")})
+
+
+def get(path: str, extra: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: shop.example\r\n{extra}\r\n".encode()
+
+
+CASES: dict[str, tuple[list[tuple[str, tuple[bytes, ...]]], list[tuple[str, str, str]]]] = {
+    "one request": ([("c", (get("/a"),)), ("s", (OK,))], [("GET", "/a", "200")]),
+    "digits and identifiers are folded, the query is cut": (
+        [("c", (get("/users/12/x1/0f8fad5b-d9cb-469f-a165-70867728950e?token=3"),)), ("s", (OK,))],
+        [("GET", "/users/*/x*/*", "200")],
+    ),
+    "a head cut at every byte": (
+        [("c", tuple(bytes([byte]) for byte in get("/cut/7"))), ("s", tuple(bytes([byte]) for byte in OK))],
+        [("GET", "/cut/*", "200")],
+    ),
+    "pipelined in one segment": (
+        [("c", (get("/p/1") + get("/q") + get("/p/2"),)), ("s", (OK + OK.replace(b"200", b"404") + OK,))],
+        [("GET", "/p/*", "200"), ("GET", "/q", "404"), ("GET", "/p/*", "200")],
+    ),
+    "a body that looks like a request": (
+        [
+            ("c", (b"POST /in HTTP/1.1\r\nContent-Length: 60\r\n\r\n", (get("/evil") + b"x" * 60)[:60])),
+            ("s", (OK,)),
+            ("c", (get("/next"),)),
+            ("s", (OK,)),
+        ],
+        [("POST", "/in", "200"), ("GET", "/next", "200")],
+    ),
+    "a body in the segment of its head, and the next request after it": (
+        [("c", (b"PUT /b HTTP/1.1\r\ncontent-length:5\r\n\r\nhello" + get("/after"),)), ("s", (OK + OK,))],
+        [("PUT", "/b", "200"), ("GET", "/after", "200")],
+    ),
+    "chunks, with an extension and a trailer": (
+        [
+            ("c", (b"POST /c HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5;x=1\r\nhello\r\n",)),
+            ("c", (b"1", b"0\r\n0123456789abcdef\r\n0\r\nT: 1\r\n\r\n" + get("/d"))),
+            ("s", (b"HTTP/1.1 201 \r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + OK,)),
+        ],
+        [("POST", "/c", "201"), ("GET", "/d", "200")],
+    ),
+    "an interim answer before the final one": (
+        [
+            ("c", (b"POST /e HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",)),
+            ("s", (b"HTTP/1.1 100 Continue\r\n\r\n",)),
+            ("c", (b"abc",)),
+            ("s", (OK,)),
+        ],
+        [("POST", "/e", "200")],
+    ),
+    "HEAD, 204 and 304 have no body whatever their length says": (
+        [
+            ("c", (get("/h").replace(b"GET", b"HEAD"),)),
+            ("s", (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",)),
+            ("c", (get("/n"),)),
+            ("s", (b"HTTP/1.1 204 No Content\r\n\r\n",)),
+            ("c", (get("/m"),)),
+            ("s", (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",)),
+            ("c", (get("/z"),)),
+            ("s", (OK,)),
+        ],
+        [("HEAD", "/h", "200"), ("GET", "/n", "204"), ("GET", "/m", "304"), ("GET", "/z", "200")],
+    ),
+    "no reason phrase": (
+        [("c", (get("/t"),)), ("s", (b"HTTP/1.1 503 \r\nContent-Length: 0\r\n\r\n",))],
+        [("GET", "/t", "503")],
+    ),
+    "a cookie of 8 KB, and one cut by a segment": (
+        [
+            ("c", (get("/k", f"Cookie: {'c' * 8000}\r\n"),)),
+            ("s", (OK,)),
+            ("c", (get("/l", f"Cookie: {'d' * 300}")[:200], get("/l", f"Cookie: {'d' * 300}\r\n")[200:])),
+            ("s", (OK,)),
+        ],
+        [("GET", "/k", "200"), ("GET", "/l", "200")],
+    ),
+    "a path longer than the window": (
+        [("c", (get("/" + "p" * 500),)), ("s", (OK,)), ("c", (get("/short"),)), ("s", (OK,))],
+        [("GET", "/" + "p" * 111, "200"), ("GET", "/short", "200")],
+    ),
+    "upgraded: what follows is no HTTP": (
+        [
+            ("c", (get("/ws", "Upgrade: websocket\r\n"),)),
+            ("s", (b"HTTP/1.1 101 Switching Protocols\r\n\r\n",)),
+            ("c", (get("/not-a-request"),)),
+            ("s", (OK,)),
+        ],
+        [("GET", "/ws", "101")],
+    ),
+    "an answer of 3 MB": (
+        [
+            ("c", (get("/big"),)),
+            (
+                "s",
+                (
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n",
+                    *([b"HTTP/1.1 500 x\r\n" * 20000] * 9),
+                    b"y" * 120000,
+                ),
+            ),
+            ("c", (get("/then"),)),
+            ("s", (OK,)),
+        ],
+        [("GET", "/big", "200"), ("GET", "/then", "200")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_sides_count_what_was_said(wire: Wire, name: str) -> None:
+    script, expected = CASES[name]
+    wire.counted()
+    with connection() as (client, server):
+        for who, pieces in script:
+            sender, receiver = (client, server) if who == "c" else (server, client)
+            say(sender, receiver, *pieces)
+    seen = wire.counted()
+    assert seen.requests == sum((both(row) for row in expected), Counter())
+    assert seen.lost == {} and seen.dropped == {}
+    assert_bytes_agree(seen)
+
+
+def assert_bytes_agree(seen: Counted) -> None:
+    client, server = seen.totals["client"], seen.totals["server"]
+    assert client["bytes_sent"] == server["bytes_received"] and client["bytes_received"] == server["bytes_sent"]
+    assert client["connections"] == server["connections"] == client["closed"] == server["closed"] == 1
+
+
+@pytest.mark.parametrize(("family", "mapped"), [(socket.AF_INET6, False), (socket.AF_INET6, True)])
+def test_ipv6_and_mapped_addresses(wire: Wire, family: int, mapped: bool) -> None:
+    wire.counted()
+    with connection(family, mapped) as (client, server):
+        say(client, server, get("/six"))
+        say(server, client, OK)
+    assert wire.counted().requests == both(("GET", "/six", "200"))
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_a_request_without_an_answer_belongs_to_who_ended_it(wire: Wire, who: str) -> None:
+    wire.counted()
+    with connection() as (client, server):
+        say(client, server, get("/never"))
+        first, second = (client, server) if who == "client" else (server, client)
+        first.close()
+        assert second.recv(10) == b""
+    assert wire.counted().requests == both(("GET", "/never", who))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET", b"GARBAGE \x00\x01\r\n\r\n", b"GET nothing\r\n\r\n", b"POST\r\n" * 50, b"G" * 5000, bytes(range(256)) * 8],
+)
+def test_garbage_makes_no_request(wire: Wire, garbage: bytes) -> None:
+    wire.counted()
+    with connection() as (client, server):
+        say(client, server, garbage)
+        say(server, client, b"what?\r\n")
+    seen = wire.counted()
+    assert seen.requests == Counter()
+    assert seen.turns == Counter(client=1, server=1)
+    assert_bytes_agree(seen)
+
+
+def test_the_client_tells_the_host(wire: Wire) -> None:
+    wire.counted()
+    with connection() as (client, server):
+        for host in ("Api.Pay.Example:8443", "[2001:db8::7]:80", " padded.example "):
+            say(client, server, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            say(server, client, OK)
+    assert {host.lower() for host in wire.counted().hosts} >= {"api.pay.example", "[2001:db8::7]"}
+
+
+def test_an_unknown_protocol_has_turns(wire: Wire) -> None:
+    wire.counted()
+    with connection() as (client, server):
+        for _ in range(5):
+            say(client, server, b"\x05question")
+            say(server, client, b"answer")
+    seen = wire.counted()
+    assert seen.turns == Counter(client=5, server=5) and seen.requests == Counter()
+
+
+def test_many_paths_keep_the_sum(wire: Wire) -> None:
+    wire.counted()
+    with connection() as (client, server):
+        for number in range(1500):
+            letters = "".join(chr(97 + int(digit)) for digit in str(number))
+            say(client, server, get(f"/random-{letters}"))
+            say(server, client, OK)
+    seen = wire.counted()
+    by_side = Counter(
+        {side: sum(n for (s, *_), n in seen.requests.items() if s == side) for side in ("client", "server")}
+    )
+    assert by_side == Counter(client=1500, server=1500)
+    assert seen.dropped["names_beyond_budget"] > 0 and seen.lost == {}
