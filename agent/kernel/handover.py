@@ -141,9 +141,8 @@ def _died(status: int, noise: str) -> KernelRefused:
         return KernelRefused(
             "the compiler was killed, most likely for want of memory", "allow the agent's container 300 MB at its start"
         )
-    return KernelRefused(
-        f"the loader ended with status {status} ({lines[-1] if lines else 'silently'})", "see `plumb doctor`"
-    )
+    last = lines[-1] if lines else "silently"
+    return KernelRefused(f"the loader ended with status {status} ({last})", "see `plumb doctor`")
 
 
 def close(attached: Attached) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ HOOKS = (
 # One row a parser: its function and its place among `enum parser`.
 PARSERS = {"parse_http": 0, "parse_dns": 1}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}
-KEPT = [
+KEPT = (
     "control",
     "flows",
     "flow_counts_0",
@@ -68,7 +69,7 @@ KEPT = [
     "parsers",
     "announcements",
     "parsers_by_protocol",
-]
+)
 STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen")
 
 
@@ -113,43 +114,51 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
 
     from agent.kernel import maps
 
-    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", '-DKBUILD_MODNAME="plumbline"'])
-    cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY)
-    attached, missing, links = [], [], []
-    for name, place in PARSERS.items():
-        try:
-            parser = program.load_func(name, BPF.CGROUP_SKB)
-            program["parsers_by_protocol"][ctypes.c_int(place)] = ctypes.c_int(parser.fd)
-            attached.append(name)
-        except Exception as refused:
-            missing.append(
-                [
-                    name,
-                    f"the kernel refused the parser: {last_line(refused)}",
-                    "its connections are counted as unparsed",
-                ]
-            )
+    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}"])
+    parsers, missing = load_parsers(program)
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
             program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
-    offset = maps.member_offset("sock", "sk_err")
-    if offset is None:
+    sk_err_offset = maps.member_offset("sock", "sk_err")
+    if sk_err_offset is None:
         missing.append(["connect reasons", "this kernel has no BTF", "use a kernel built with CONFIG_DEBUG_INFO_BTF"])
-    for hook in HOOKS:
-        extra = {"attach_type": hook.attach_type} if hook.program_type == "CGROUP_SOCK_ADDR" else {}
-        function = program.load_func(hook.function, getattr(BPF, hook.program_type), **extra)
-        links.append(maps.attach(function.fd, cgroup, hook.attach_type))
-        attached.append(hook.function)
+    links = attach_hooks(program, cgroup_root, maps.attach)
     description = {
-        "attached": attached,
+        "attached": [*parsers, *(hook.function for hook in HOOKS)],
         "missing": missing,
-        "sk_err_offset": offset,
+        "sk_err_offset": sk_err_offset,
         "reasons": reasons(),
         "maps": {name: map_shape(program[name]) for name in KEPT},
         "structs": {name: describe(program[f"shape_of_{name}"].Leaf) for name in STRUCTS},
-        "links": [hook.function for hook in HOOKS],
     }
     return description, [*(program[name].map_fd for name in KEPT), *links]
+
+
+def load_parsers(program: Any) -> tuple[list[str], list[list[str]]]:
+    """Those that this kernel takes, and a row (part, reason, remedy) for each that it refuses."""
+    taken, refused = [], []
+    for name, place in PARSERS.items():
+        try:
+            parser = program.load_func(name, program.CGROUP_SKB)
+        except Exception as error:  # noqa: BLE001 - BCC raises nothing narrower
+            reason = f"this kernel refused the parser ({last_line(error)})"
+            refused.append([name, reason, "a newer kernel; until then its connections count as unparsed"])
+            continue
+        program["parsers_by_protocol"][ctypes.c_int(place)] = ctypes.c_int(parser.fd)
+        taken.append(name)
+    return taken, refused
+
+
+def attach_hooks(program: Any, cgroup_root: str, attach: Callable[[int, int, int], int]) -> list[int]:
+    """Links in the order of HOOKS. Without any one of them the counts would lie: so a refusal is final."""
+    cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY)
+    links = []
+    for hook in HOOKS:
+        extra = {"attach_type": hook.attach_type} if hook.program_type == "CGROUP_SOCK_ADDR" else {}
+        function = program.load_func(hook.function, getattr(program, hook.program_type), **extra)
+        links.append(attach(function.fd, cgroup, hook.attach_type))
+    os.close(cgroup)
+    return links
 
 
 def map_shape(table: Any) -> list[Any]:
@@ -157,17 +166,16 @@ def map_shape(table: Any) -> list[Any]:
     return [describe(table.Key), describe(table.Leaf)] if has_rows else ["u4", "u4"]
 
 
-def last_line(refused: Exception) -> str:
-    lines = str(refused).strip().splitlines()
-    return lines[-1] if lines else type(refused).__name__
+def last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 def main() -> int:
     channel = socket.socket(fileno=int(sys.argv[1]))
     try:
         description, descriptors = load(sys.argv[2])
-    except Exception as refused:
-        # The border: whatever the compiler or the kernel raised becomes one answer for the agent.
+    except Exception as refused:  # noqa: BLE001 - the border: whatever was raised becomes one answer for the agent
         number = getattr(refused, "errno", None)
         answer = {"refused": last_line(refused), "kind": type(refused).__name__, "errno": number}
         channel.sendall(json.dumps(answer).encode() + b"\n")

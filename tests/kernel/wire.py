@@ -20,7 +20,7 @@ from agent.records import Announcement, FlowSeen, KernelFlow, NameSeen
 from agent.routes import fold
 
 ANSWERED = flow_pb2.OUTCOME_ANSWERED
-OUTCOMES = {
+OUTCOMES: dict[int, str] = {
     flow_pb2.OUTCOME_ANSWERED: "answered",
     flow_pb2.OUTCOME_UNANSWERED_CLIENT: "client",
     flow_pb2.OUTCOME_UNANSWERED_SERVER: "server",
@@ -67,7 +67,7 @@ class Counted:
     announcements: list[Announcement] = field(default_factory=list)
 
 
-SIDES = {flow_pb2.ROLE_CLIENT: "client", flow_pb2.ROLE_SERVER: "server"}
+SIDES: dict[int, str] = {flow_pb2.ROLE_CLIENT: "client", flow_pb2.ROLE_SERVER: "server"}
 
 
 class Wire:
