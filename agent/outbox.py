@@ -1,0 +1,236 @@
+"""What is on its way to the aggregator: numbered batches in flight, and what will be put into the next.
+
+Pure; used from one thread. A batch stays as it was until it is acknowledged; everything later coalesces.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from plumbline.v1.columns import Columns, pack_flows, pack_requests
+from plumbline.v1.flow_pb2 import (
+    Batch,
+    DnsAnswer,
+    FlowDefinition,
+    HostStatus,
+    LocalEndpoint,
+    MissingPart,
+    NameDefinition,
+    Ownership,
+    ReasonCount,
+    TimeBucket,
+)
+
+from agent.coalescing import FLOWS, REQUESTS, Form, Portion, Waiting, empty
+
+MOST_IN_FLIGHT = 4
+# Together below gRPC's usual limit of 4 MB for a message.
+_MOST_BATCH_ROWS = 16_000
+_MOST_NOTE_BYTES = 1_000_000
+# Of each kind, while nobody takes them: ranges of owned addresses, and answers of DNS.
+MOST_NOTES = 20_000
+
+Note: TypeAlias = LocalEndpoint | FlowDefinition | NameDefinition | Ownership | DnsAnswer
+
+# By the field of a batch, in the order in which they must arrive; what tells one from another.
+_NOTE_KEYS: Mapping[str, Callable[..., object]] = {
+    "endpoints": lambda note: note.id,
+    "flow_definitions": lambda note: note.id,
+    "names": lambda note: note.id,
+    "ownerships": lambda note: (
+        note.realm, note.network_namespace, note.address, note.port, note.transport, note.endpoint, note.to.ToNanoseconds(),
+    ) if note.HasField("to") else (
+        note.realm, note.network_namespace, note.address, note.port, note.transport, note.endpoint,
+    ),
+    "dns_answers": lambda note: (note.endpoint, note.name),
+}  # fmt: skip
+_DEFINITIONS = ("endpoints", "flow_definitions", "names")
+
+
+@dataclass(slots=True)
+class Status:
+    """What a host status will say; counts add up until it is sent."""
+
+    time_ns: int
+    missing: list[MissingPart] = field(default_factory=list)
+    addresses: list[bytes] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    parsed_bytes: int = 0
+    all_bytes: int = 0
+
+    def add(self, later: "Status") -> None:
+        self.time_ns, self.missing, self.addresses = later.time_ns, later.missing, later.addresses
+        self.lost.update(later.lost)
+        self.dropped.update(later.dropped)
+        self.parsed_bytes += later.parsed_bytes
+        self.all_bytes += later.all_bytes
+
+    @property
+    def urgent(self) -> bool:
+        return bool(self.lost or self.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    batch: Batch
+    oldest_ns: int
+
+
+class Outbox:
+    """One epoch's batches, from the first to the last."""
+
+    def __init__(self, heartbeat_ns: int = 2_000_000_000, waiting: Waiting | None = None) -> None:
+        self.waiting = waiting or Waiting()
+        self.acknowledged = 0
+        self._heartbeat_ns = heartbeat_ns
+        self._next_sequence = 1
+        self._in_flight: deque[InFlight] = deque()
+        self._notes: dict[str, dict[object, Note]] = {name: {} for name in _NOTE_KEYS}
+        self._status: Status | None = None
+        self._last_cut_ns = 0
+
+    @property
+    def in_flight(self) -> list[Batch]:
+        """Unacknowledged batches, oldest first."""
+        return [flying.batch for flying in self._in_flight]
+
+    @property
+    def empty(self) -> bool:
+        return not (self._in_flight or self.waiting.rows or any(self._notes.values()))
+
+    def oldest_ns(self) -> int | None:
+        """Time of the oldest count that is not acknowledged."""
+        if self._in_flight:
+            return self._in_flight[0].oldest_ns
+        return self.waiting.oldest_ns
+
+    def note(self, field_name: str, notes: Iterable[Note]) -> None:
+        """Definitions, ranges or answers for the next batch; the latest about one thing holds."""
+        key, kept = _NOTE_KEYS[field_name], self._notes[field_name]
+        for note in notes:
+            kept[key(note)] = note
+        if field_name not in _DEFINITIONS:
+            while len(kept) > MOST_NOTES:
+                del kept[next(iter(kept))]
+                if self._status:
+                    self._status.dropped[f"{field_name}_undelivered"] += 1
+
+    def add(self, portion: Portion, status: Status) -> None:
+        """The counts of one interval, and what the host says about it."""
+        self.waiting.add(portion)
+        if self._status is None:
+            self._status = status
+        else:
+            self._status.add(status)
+        if len(self._in_flight) >= MOST_IN_FLIGHT:
+            self.waiting.widen(status.time_ns)
+
+    def cut(self, now_ns: int) -> Batch | None:
+        """The next batch, in flight from now on; None while enough are, or when there is nothing to say."""
+        if len(self._in_flight) >= MOST_IN_FLIGHT or not self._something_to_say(now_ns):
+            return None
+        return self._cut(now_ns, with_rows=True)
+
+    def acknowledge(self, sequence: int) -> None:
+        """Everything up to this number is on the aggregator's disk."""
+        self.acknowledged = max(self.acknowledged, min(sequence, self._next_sequence - 1))
+        while self._in_flight and self._in_flight[0].batch.sequence <= sequence:
+            self._in_flight.popleft()
+
+    def resume(self, remembered: int) -> bool:
+        """After a new stream was opened; False when the aggregator lost what it had acknowledged: see `restate`."""
+        if remembered < self.acknowledged:
+            return False
+        self.acknowledge(remembered)
+        return True
+
+    def restate(self, remembered: int, everything: Mapping[str, Iterable[Note]], now_ns: int) -> None:
+        """Says everything again that batches refer to, in front of what is in flight, under new numbers."""
+        flying, later = list(self._in_flight), self._notes
+        self._in_flight.clear()
+        self._notes = {name: {} for name in _NOTE_KEYS}
+        for name in _NOTE_KEYS:
+            self.note(name, everything.get(name, ()))
+            self._notes[name].update(later[name])
+        while any(self._notes.values()):
+            self._cut(now_ns, with_rows=False)
+        for flight in flying:
+            flight.batch.sequence = self._number()
+            self._in_flight.append(flight)
+        self.acknowledged = remembered
+
+    def _something_to_say(self, now_ns: int) -> bool:
+        if self.waiting.rows or any(self._notes.values()):
+            return True
+        status = self._status
+        return status is not None and (status.urgent or now_ns - self._last_cut_ns >= self._heartbeat_ns)
+
+    def _number(self) -> int:
+        self._next_sequence += 1
+        return self._next_sequence - 1
+
+    def _cut(self, now_ns: int, with_rows: bool) -> Batch:
+        batch = Batch(sequence=self._number())
+        room = self._put_notes(batch)
+        portions = self.waiting.take(_MOST_BATCH_ROWS) if with_rows and room else []
+        _put_rows(batch, portions)
+        oldest_ns = min((portion.span.from_ns for portion in portions), default=now_ns)
+        # A status says that everything until its time is delivered, so it waits for the last row.
+        if self._status is not None and not self.waiting.rows and room:
+            batch.host_status.CopyFrom(_host_status(self._status))
+            self._status = None
+        self._last_cut_ns = now_ns
+        self._in_flight.append(InFlight(batch, oldest_ns))
+        return batch
+
+    def _put_notes(self, batch: Batch) -> bool:
+        """False when not all fitted: then rows would come before what they refer to."""
+        room = _MOST_NOTE_BYTES
+        for name, notes in self._notes.items():
+            target = getattr(batch, name)
+            while notes:
+                if room <= 0:
+                    return False
+                note = notes.pop(next(iter(notes)))
+                room -= note.ByteSize() + 4
+                target.append(note)
+        return True
+
+
+def _put_rows(batch: Batch, portions: list[Portion]) -> None:
+    if not portions:
+        return
+    for portion in portions:
+        batch.buckets.append(
+            TimeBucket(**{"from": timestamp(portion.span.from_ns), "to": timestamp(portion.span.to_ns)})
+        )
+    batch.flows.CopyFrom(pack_flows(_bucketed([portion.flows for portion in portions], FLOWS)))
+    batch.requests.CopyFrom(pack_requests(_bucketed([portion.requests for portion in portions], REQUESTS)))
+
+
+def _bucketed(parts: list[Columns], form: Form) -> Columns:
+    columns: Columns = {
+        name: np.concatenate([empty(form)[name], *(part[name] for part in parts)]) for name in form.types
+    }
+    lengths = [len(part["flow"]) for part in parts]
+    columns["bucket"] = np.repeat(np.arange(len(parts), dtype=np.uint32), lengths)
+    return columns
+
+
+def _host_status(status: Status) -> HostStatus:
+    return HostStatus(
+        time=timestamp(status.time_ns),
+        lost=[ReasonCount(reason=reason, count=count) for reason, count in sorted(status.lost.items())],
+        dropped=[ReasonCount(reason=reason, count=count) for reason, count in sorted(status.dropped.items())],
+        coverage=status.parsed_bytes / status.all_bytes if status.all_bytes else 1.0,
+        missing=status.missing,
+        addresses=status.addresses,
+    )
+
+
+def timestamp(time_ns: int) -> Timestamp:
+    return Timestamp(seconds=time_ns // 1_000_000_000, nanos=time_ns % 1_000_000_000)
