@@ -95,6 +95,8 @@ static __always_inline u32 socket_error(struct bpf_sock *sk, struct control *set
   u32 error = 0;
   if (kernel_socket)
     bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
+  if (kernel_socket && !error)   /* an ICMP error that came while the socket was in use waits as a soft one */
+    bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_soft_offset);
   return error;
 }
 

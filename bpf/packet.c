@@ -25,7 +25,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32
   u8 *data = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end, *ports;
   u64 source[2], destination[2];
   u32 offset;
-  if (data + 40 > end)
+  if (data + 28 > end)
     goto unreadable;
   if (data[0] >> 4 == 4) {
     offset = (data[0] & 15) * 4;
@@ -33,7 +33,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32
     source[1] = mapped(*(u32 *)(data + 12));
     destination[1] = mapped(*(u32 *)(data + 16));
   } else {
-    if (data[6] != transport)
+    if (data + 40 > end || data[6] != transport)
       goto unreadable;   /* extension headers */
     offset = 40;
     __builtin_memcpy(source, data + 8, 16);

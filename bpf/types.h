@@ -44,7 +44,9 @@ struct control {
   u32 generation;          /* 0 or 1: which half of the double-buffered maps this run writes */
   u32 parser_budget;       /* parsed connections at once */
   u32 names_each_endpoint; /* new names a cgroup and kind may announce until the agent ages them */
-  u32 sk_err_offset;       /* of sk_err in struct sock, from the kernel's BTF */
+  u32 sk_err_offset;       /* of sk_err and sk_err_soft in struct sock, from the kernel's BTF */
+  u32 sk_err_soft_offset;
+  u32 reserved;
 };
 
 /* What one local endpoint exchanges with one remote address, in one role, over one server's port. */

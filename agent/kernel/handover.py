@@ -33,7 +33,7 @@ class Attached:
     records: dict[str, np.dtype[Any]]
     losses: list[str]
     drops: list[str]
-    sk_err_offset: int
+    offsets: dict[str, int]  # bytes into struct sock
     links: list[int]
 
 
@@ -63,7 +63,7 @@ def receive(cgroup_root: Path) -> Attached:
     if answer is None:
         raise _died(loader.returncode, noise)
     if "refused" in answer:
-        raise _refusal(answer)
+        raise _refusal(answer, noise)
     return _attached(answer, descriptors)
 
 
@@ -99,7 +99,7 @@ def _attached(answer: dict[str, Any], descriptors: list[int]) -> Attached:
         records={name: _dtype(shape) for name, shape in answer["structs"].items()},
         losses=answer["reasons"]["losses"],
         drops=answer["reasons"]["drops"],
-        sk_err_offset=answer["sk_err_offset"] or 0,
+        offsets={name: offset or 0 for name, offset in answer["offsets"].items()},
         links=descriptors[len(names) :],
     )
 
@@ -124,9 +124,9 @@ def _fields(shape: Any) -> Any:
     return fields
 
 
-def _refusal(answer: dict[str, Any]) -> KernelRefused:
+def _refusal(answer: dict[str, Any], noise: str) -> KernelRefused:
     text, number = str(answer["refused"]), answer.get("errno")
-    if number in (errno.EPERM, errno.EACCES) or "Operation not permitted" in text or "Permission denied" in text:
+    if number in (errno.EPERM, errno.EACCES) or "Operation not permitted" in text or "Operation not permitted" in noise:
         return KernelRefused(f"the kernel does not permit BPF programs here ({text})", _NO_RIGHTS)
     if answer.get("kind") in ("ModuleNotFoundError", "ImportError"):
         return KernelRefused(

@@ -119,14 +119,14 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
             program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
-    sk_err_offset = maps.member_offset("sock", "sk_err")
-    if sk_err_offset is None:
+    offsets = {name: maps.member_offset("sock", name) for name in ("sk_err", "sk_err_soft")}
+    if None in offsets.values():
         missing.append(["connect reasons", "this kernel has no BTF", "use a kernel built with CONFIG_DEBUG_INFO_BTF"])
     links = attach_hooks(program, cgroup_root, maps.attach)
     description = {
         "attached": [*parsers, *(hook.function for hook in HOOKS)],
         "missing": missing,
-        "sk_err_offset": sk_err_offset,
+        "offsets": offsets,
         "reasons": reasons(),
         "maps": {name: map_shape(program[name]) for name in KEPT},
         "structs": {name: describe(program[f"shape_of_{name}"].Leaf) for name in STRUCTS},

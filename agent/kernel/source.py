@@ -127,7 +127,8 @@ class SocketKernel:
         row["generation"] = self._generation
         row["parser_budget"] = PARSER_BUDGET
         row["names_each_endpoint"] = NAMES_EACH_ENDPOINT
-        row["sk_err_offset"] = self._handed.sk_err_offset
+        row["sk_err_offset"] = self._handed.offsets["sk_err"]
+        row["sk_err_soft_offset"] = self._handed.offsets["sk_err_soft"]
         table.put(0, row[0])
 
     def _wait_by_map_update(self) -> None:

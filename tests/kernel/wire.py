@@ -3,6 +3,7 @@
 The calling process moves into a cgroup of its own for the time, so that nothing else is counted.
 """
 
+import itertools
 import os
 import socket
 import time
@@ -19,6 +20,7 @@ from agent.kernel.source import SocketKernel, open_kernel
 from agent.records import Announcement, FlowSeen, KernelFlow, NameSeen
 from agent.routes import fold
 
+_NUMBERS = itertools.count(1)
 ANSWERED = flow_pb2.OUTCOME_ANSWERED
 OUTCOMES: dict[int, str] = {
     flow_pb2.OUTCOME_ANSWERED: "answered",
@@ -41,7 +43,7 @@ def own_cgroup() -> Iterator[Path]:
     mount = cgroup2_mount()
     line = next(row for row in Path("/proc/self/cgroup").read_text().splitlines() if row.startswith("0::"))
     home = mount / line.removeprefix("0::/")
-    mine = mount / f"plumbline-wire-{os.getpid()}"
+    mine = mount / f"plumbline-wire-{os.getpid()}-{next(_NUMBERS)}"
     mine.mkdir()
     (mine / "cgroup.procs").write_text(str(os.getpid()))
     try:
