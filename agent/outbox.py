@@ -41,12 +41,11 @@ _NOTE_KEYS: Mapping[str, Callable[..., object]] = {
     "flow_definitions": lambda note: note.id,
     "names": lambda note: note.id,
     "ownerships": lambda note: (
-        note.realm, note.network_namespace, note.address, note.port, note.transport, note.endpoint, note.to.ToNanoseconds(),
-    ) if note.HasField("to") else (
-        note.realm, note.network_namespace, note.address, note.port, note.transport, note.endpoint,
+        *(note.realm, note.network_namespace, note.address, note.port, note.transport, note.endpoint),
+        getattr(note, "from").ToNanoseconds(),
     ),
     "dns_answers": lambda note: (note.endpoint, note.name),
-}  # fmt: skip
+}
 _DEFINITIONS = ("endpoints", "flow_definitions", "names")
 
 
@@ -90,6 +89,7 @@ class Outbox:
         self._next_sequence = 1
         self._in_flight: deque[InFlight] = deque()
         self._notes: dict[str, dict[object, Note]] = {name: {} for name in _NOTE_KEYS}
+        self._given_up: Counter[str] = Counter()
         self._status: Status | None = None
         self._last_cut_ns = 0
 
@@ -116,12 +116,13 @@ class Outbox:
         if field_name not in _DEFINITIONS:
             while len(kept) > MOST_NOTES:
                 del kept[next(iter(kept))]
-                if self._status:
-                    self._status.dropped[f"{field_name}_undelivered"] += 1
+                self._given_up[f"{field_name}_undelivered"] += 1
 
     def add(self, portion: Portion, status: Status) -> None:
         """The counts of one interval, and what the host says about it."""
         self.waiting.add(portion)
+        status.dropped.update(self._given_up)
+        self._given_up.clear()
         if self._status is None:
             self._status = status
         else:
@@ -226,7 +227,7 @@ def _host_status(status: Status) -> HostStatus:
         time=timestamp(status.time_ns),
         lost=[ReasonCount(reason=reason, count=count) for reason, count in sorted(status.lost.items())],
         dropped=[ReasonCount(reason=reason, count=count) for reason, count in sorted(status.dropped.items())],
-        coverage=status.parsed_bytes / status.all_bytes if status.all_bytes else 1.0,
+        coverage=min(1.0, status.parsed_bytes / status.all_bytes) if status.all_bytes else 1.0,
         missing=status.missing,
         addresses=status.addresses,
     )

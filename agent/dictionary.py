@@ -1,0 +1,203 @@
+"""From the kernel's 64-bit ids to the contract's 32-bit ones, and the definitions that make those mean something.
+
+Contract ids are given once and never used again. Rows are translated as columns; Python runs for new ids only.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from plumbline.v1.columns import FIRST_NAME_ID, NO_NAME, OTHER_NAME, UNNAMED, Columns
+from plumbline.v1.flow_pb2 import FlowDefinition, NameDefinition, NameKind
+
+from agent.records import NO_ADDRESS, KernelFlow
+
+Ids: TypeAlias = npt.NDArray[np.uint64]
+
+_SECOND_NS = 1_000_000_000
+# A flow without an open connection is struck from the kernel's table after so long without a count. What it
+# meant is known for longer: a datagram socket counts under the old id when it wakes up.
+_KERNEL_IDLE_NS = 600 * _SECOND_NS
+_MEANING_IDLE_NS = 24 * 3600 * _SECOND_NS
+MOST_FLOWS = 131_072
+_ROW = np.dtype(
+    [("key", "u8"), ("value", "u4"), ("endpoint", "u4"), ("last_ns", "i8"), ("open", "i8"), ("struck", "?")]
+)
+
+
+class IdTable:
+    """Rows sorted by key, found by binary search for a whole column at once."""
+
+    def __init__(self) -> None:
+        self.rows = np.zeros(0, _ROW)
+        self._new: dict[int, tuple[Any, ...]] = {}
+
+    def add(self, key: int, value: int, endpoint: int, now_ns: int) -> None:
+        """The row of this key, from the next `find` on."""
+        self._new[key] = (key, value, endpoint, now_ns, 0, False)
+
+    def find(self, keys: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+        """Positions in `rows`; -1 for what is not there."""
+        self._settle()
+        if not len(self.rows):
+            return np.full(len(keys), -1)
+        positions = np.minimum(np.searchsorted(self.rows["key"], keys), len(self.rows) - 1)
+        return np.where(self.rows["key"][positions] == keys, positions, -1)
+
+    def keep(self, which: npt.NDArray[np.bool_]) -> None:
+        self._settle()
+        self.rows = self.rows[which]
+
+    def _settle(self) -> None:
+        if not self._new:
+            return
+        new = np.array(list(self._new.values()), _ROW)
+        self._new.clear()
+        # Told again, a flow keeps its open connections.
+        _, before, again = np.intersect1d(self.rows["key"], new["key"], return_indices=True)
+        new["open"][again] = self.rows["open"][before]
+        rows = np.concatenate([np.delete(self.rows, before), new])
+        self.rows = rows[np.argsort(rows["key"])]
+
+
+class Dictionary:
+    """What the kernel's ids mean. One epoch."""
+
+    def __init__(self) -> None:
+        self._flows = IdTable()
+        self._names = IdTable()
+        self._flow_ids: dict[bytes, int] = {}
+        self._name_ids: dict[tuple[NameKind, str], int] = {}
+        self._next_flow = 1
+        self._next_name = FIRST_NAME_ID
+        self._new_flows: list[FlowDefinition] = []
+        self._new_names: list[NameDefinition] = []
+
+    @property
+    def flows(self) -> int:
+        return len(self._flow_ids)
+
+    @property
+    def names(self) -> int:
+        return len(self._name_ids)
+
+    def learn_flow(self, flow: KernelFlow, endpoint: int, now_ns: int) -> int:
+        """The contract's id. Flows of the kernel that differ in nothing that leaves the host share one."""
+        definition = _definition(flow, endpoint)
+        key = definition.SerializeToString(deterministic=True)
+        flow_id = self._flow_ids.get(key)
+        if flow_id is None:
+            flow_id, self._next_flow = self._next_flow, self._next_flow + 1
+            self._flow_ids[key] = definition.id = flow_id
+            self._new_flows.append(definition)
+        self._flows.add(flow.id, flow_id, endpoint, now_ns)
+        return flow_id
+
+    def learn_name(self, name_id: int, kind: NameKind, text: str, now_ns: int) -> int:
+        """The contract's id; one for each text."""
+        known = self._name_ids.get((kind, text))
+        if known is None:
+            known, self._next_name = self._next_name, self._next_name + 1
+            self._name_ids[kind, text] = known
+            self._new_names.append(NameDefinition(id=known, kind=kind, text=text))
+        self._names.add(name_id, known, 0, now_ns)
+        return known
+
+    def endpoint_of(self, flow_id: int) -> int:
+        """Of a kernel's flow; 0 when that is not known."""
+        position = self._flows.find(np.array([flow_id], "u8"))[0]
+        return int(self._flows.rows["endpoint"][position]) if position >= 0 else 0
+
+    def unknown_flows(self, flows: Columns, requests: Columns) -> list[int]:
+        """Kernel ids that occur and were not learned."""
+        unknown = [part["flow"][self._flows.find(part["flow"]) < 0] for part in (flows, requests)]
+        return [int(one) for one in np.unique(np.concatenate(unknown))]
+
+    def translate(self, flows: Columns, requests: Columns, now_ns: int) -> tuple[Columns, Columns, int]:
+        """Both with the contract's ids, and how many rows meant an unknown flow: those are left out."""
+        at = self._flows.find(flows["flow"])
+        known = at >= 0
+        flows = {name: column[known] for name, column in flows.items()}
+        at = at[known]
+        rows = self._flows.rows
+        rows["last_ns"][at] = now_ns
+        rows["struck"][at] = False
+        for name, sign in (("connections", 1), ("adopted", 1), ("closed", -1)):
+            np.add.at(rows["open"], at, sign * flows[name].astype(np.int64))
+        flows["flow"] = rows["value"][at]
+        lost = int(len(known) - known.sum())
+
+        at = self._flows.find(requests["flow"])
+        known = at >= 0
+        requests = {name: column[known] for name, column in requests.items()}
+        rows["last_ns"][at[known]] = now_ns
+        requests["flow"] = rows["value"][at[known]]
+        for column in ("name", "host"):
+            requests[column] = self._named(requests[column], now_ns)
+        return flows, requests, lost + int(len(known) - known.sum())
+
+    def take_new(self) -> tuple[list[FlowDefinition], list[NameDefinition]]:
+        flows, self._new_flows = self._new_flows, []
+        names, self._new_names = self._new_names, []
+        return flows, names
+
+    def everything(self) -> tuple[list[FlowDefinition], list[NameDefinition]]:
+        """Every definition that rows may still refer to."""
+        flows = []
+        for raw, flow_id in self._flow_ids.items():
+            definition = FlowDefinition.FromString(raw)
+            definition.id = flow_id
+            flows.append(definition)
+        names = [NameDefinition(id=known, kind=kind, text=text) for (kind, text), known in self._name_ids.items()]
+        return flows, names
+
+    def strike_idle(self, now_ns: int) -> tuple[list[int], list[int]]:
+        """Kernel ids of flows and names that it need not keep. Names lose their meaning at once, flows later."""
+        rows = self._flows.rows
+        idle = (now_ns - rows["last_ns"] > _KERNEL_IDLE_NS) & (rows["open"] <= 0) & ~rows["struck"]
+        rows["struck"] |= idle
+        old = now_ns - self._names.rows["last_ns"] > _KERNEL_IDLE_NS
+        names = self._names.rows["key"][old]
+        self._names.keep(~old)
+        return rows["key"][idle].tolist(), names.tolist()
+
+    def forget(self, now_ns: int) -> None:
+        """Drops meanings that nothing will refer to; only while everything is delivered."""
+        rows = self._flows.rows
+        old = rows["struck"] & (now_ns - rows["last_ns"] > _MEANING_IDLE_NS)
+        if len(rows) > MOST_FLOWS:
+            old |= rows["struck"]
+        self._flows.keep(~old)
+        used = set(self._flows.rows["value"].tolist())
+        self._flow_ids = {key: known for key, known in self._flow_ids.items() if known in used}
+        used = set(self._names.rows["value"].tolist())
+        self._name_ids = {key: known for key, known in self._name_ids.items() if known in used}
+
+    def endpoints(self) -> Iterable[int]:
+        """Ids of endpoints that flows belong to."""
+        used: list[int] = np.unique(self._flows.rows["endpoint"]).tolist()
+        return used
+
+    def _named(self, kernel_ids: npt.NDArray[np.generic], now_ns: int) -> npt.NDArray[np.generic]:
+        at = self._names.find(kernel_ids)
+        rows = self._names.rows
+        rows["last_ns"][at[at >= 0]] = now_ns
+        named: npt.NDArray[np.generic] = np.full(len(at), UNNAMED, np.uint32)
+        if len(rows):
+            named = np.where(at >= 0, rows["value"][at], named)
+        return np.where(kernel_ids == NO_NAME, NO_NAME, np.where(kernel_ids == OTHER_NAME, OTHER_NAME, named))
+
+
+def _definition(flow: KernelFlow, endpoint: int) -> FlowDefinition:
+    asked = flow.asked_address != NO_ADDRESS or flow.asked_port != 0
+    return FlowDefinition(
+        endpoint=endpoint,
+        local_address=flow.local_address,
+        peer_address=flow.peer_address,
+        port=flow.port,
+        role=flow.role,  # type: ignore[arg-type]
+        transport=flow.transport,  # type: ignore[arg-type]
+        asked_address=flow.asked_address if asked else b"",
+        asked_port=flow.asked_port,
+    )
