@@ -58,6 +58,7 @@ class PodNetwork:
 def add_internet(namespace: str) -> None:
     """The namespace that is everything outside, and the wire between the hosts."""
     _batch("", [f"netns add {namespace}"])
+    _route_between_links(namespace)
     _batch(
         namespace,
         [
@@ -71,7 +72,6 @@ def add_internet(namespace: str) -> None:
             f"route add unreachable {UNREACHABLE_IPV4}/32",
         ],
     )
-    _forward(namespace)
 
 
 def add_public_addresses(namespace: str, addresses: Iterable[str]) -> None:
@@ -80,7 +80,9 @@ def add_public_addresses(namespace: str, addresses: Iterable[str]) -> None:
 
 def add_host(namespace: str, internet: str, number: int) -> HostNetwork:
     host = HostNetwork(namespace, number)
-    _batch("", [f"netns add {namespace}", f"link add up0 netns {namespace} type veth peer name h{number} netns {internet}"])
+    _batch("", [f"netns add {namespace}"])
+    _route_between_links(namespace)
+    _batch("", [f"link add up0 netns {namespace} type veth peer name h{number} netns {internet}"])
     _batch(
         internet,
         [
@@ -104,7 +106,6 @@ def add_host(namespace: str, internet: str, number: int) -> HostNetwork:
             f"route add ::/0 via {FABRIC_IPV6}",
         ],
     )
-    _forward(namespace)
     return host
 
 
@@ -166,8 +167,9 @@ def _no_probe(address: str) -> str:
     return " nodad" if is_ipv6(address) else ""
 
 
-def _forward(namespace: str) -> None:
-    keys = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+def _route_between_links(namespace: str) -> None:
+    """Before the namespace has links: theirs are then usable at once, without a second for duplicate addresses."""
+    keys = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.default.accept_dad=0")
     _run(["nsenter", f"--net={NAMESPACES / namespace}", "sysctl", "-qw", *keys], "")
 
 
