@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+VERSION = "0.1.0"
 DEFAULT_AGGREGATOR = "127.0.0.1:7170"
 SHORTEST_INTERVAL_SECONDS, LONGEST_INTERVAL_SECONDS = 0.1, 60.0
 
