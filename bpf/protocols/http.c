@@ -31,6 +31,7 @@ struct http_direction {
   u64 segment_hash;        /* before the present path segment */
   u64 route;
   u64 host;
+  u64 length;              /* as a header or a chunk's line states it */
   u64 body;                /* bytes of it that are still to be skipped */
   u32 next;                /* sequence of the byte after the window */
   u32 source_start;        /* the present segment: its first sequence number, its end, where it lies */
@@ -232,8 +233,7 @@ static __always_inline void http_skip(struct http_direction *d, u64 n) {
 
 static __always_inline void http_head_done(struct connection *c, struct http *http, struct http_direction *d, u32 is_request) {
   u32 chunked = d->chunked, has_length = d->has_length, status = d->status;
-  u64 length = d->body;
-  d->body = 0;
+  u64 length = d->length;
   d->phase = HTTP_START;
   d->begun = 0;
   if (is_request) {
@@ -272,7 +272,7 @@ static __always_inline void http_request_line(struct connection *c, struct http 
     c->confirmed = 1;
   d->operation = method;
   d->chunked = d->has_length = 0;
-  d->body = d->host = 0;
+  d->length = d->host = 0;
   d->hash = d->segment_hash = settings->seed ^ NAME_KIND_ROUTE;
   d->fold_from = d->fold_at = d->line + skip + 1;
   d->segment_length = d->in_digits = d->has_digit = 0;
@@ -288,20 +288,20 @@ static __always_inline void http_status_line(struct connection *c, struct http *
   }
   d->status = hundreds * 100 + tens * 10 + ones;
   d->chunked = d->has_length = 0;
-  d->body = 0;
+  d->length = 0;
   d->phase = HTTP_HEADERS;
   if (d->status >= 200 || d->status == 101)
     http_answered(c, http, d, request_rows);
 }
 
 static __always_inline void http_content_length(struct http_direction *d, u8 *line, u32 length) {
-  d->body = 0;
+  d->length = 0;
   d->has_length = 1;
   #pragma clang loop unroll(disable)
   for (u32 i = 15; i < 31; i++) {
     u32 digit = line[i] - '0';
     if (i < length && digit < 10)
-      d->body = d->body * 10 + digit;
+      d->length = d->length * 10 + digit;
     barrier();   /* keeps the value out of registers, where it would multiply the verifier's states */
   }
 }
@@ -327,7 +327,7 @@ static __always_inline void http_header(struct connection *c, struct http_direct
 }
 
 static __always_inline void http_chunk_line(struct connection *c, struct http *http, struct http_direction *d, u8 *line, u32 length) {
-  d->body = 0;
+  d->length = 0;
   d->ended = 0;
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < 8; i++) {
@@ -335,7 +335,7 @@ static __always_inline void http_chunk_line(struct connection *c, struct http *h
     if (digit > 15 || i >= length)
       d->ended = 1;
     if (!d->ended)
-      d->body = d->body << 4 | digit;
+      d->length = d->length << 4 | digit;
     if (!i && d->ended)
       d->tainted = 2;
     barrier();
@@ -345,8 +345,7 @@ static __always_inline void http_chunk_line(struct connection *c, struct http *h
     http_give_up(c, http, d);
     return;
   }
-  u64 n = d->body;
-  d->body = 0;
+  u64 n = d->length;
   if (d->long_line)
     http_taint(http, d);   /* an extension longer than any seen in the field */
   else if (n)

@@ -125,7 +125,8 @@ def test_what_is_no_cgroup_v2_is_refused_with_the_remedy(tmp_path: Path) -> None
 
 def test_without_rights_it_says_which_are_missing() -> None:
     program = (
-        "from pathlib import Path; from agent.kernel.source import open_kernel; from agent.records import KernelRefused\n"
+        "from pathlib import Path\nfrom agent.kernel.source import open_kernel\n"
+        "from agent.records import KernelRefused\n"
         f"try: open_kernel(Path({str(Path('/sys/fs/cgroup/unified'))!r}))\n"
         "except KernelRefused as refused: print(refused)"
     )

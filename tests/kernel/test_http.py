@@ -113,6 +113,18 @@ CASES: dict[str, tuple[list[tuple[str, tuple[bytes, ...]]], list[tuple[str, str,
         ],
         [("GET", "/ws", "101")],
     ),
+    **{
+        f"a header of {size} bytes between the length and the head's end": (
+            [
+                ("c", (get("/w"),)),
+                ("s", (OK.replace(b"\r\n\r\n", b"\r\nX-Pad: " + b"p" * size + b"\r\n\r\n"),)),
+                ("c", (get("/v"),)),
+                ("s", (OK,)),
+            ],
+            [("GET", "/w", "200"), ("GET", "/v", "200")],
+        )
+        for size in (70, 80, 90, 117, 240)
+    },
     "an answer of 3 MB": (
         [
             ("c", (get("/big"),)),
