@@ -126,7 +126,13 @@ def add_pod(namespace: str, host: HostNetwork, number: int) -> PodNetwork:
     last = _FIRST_POD + number
     pod = PodNetwork(namespace, f"10.10.{host.number}.{last}", f"fd00:b:{host.number:x}::{last:x}")
     port = f"p{number}"
-    _batch("", [f"netns add {namespace}", f"link add eth0 netns {namespace} type veth peer name {port} netns {host.namespace}"])
+    _batch(
+        "",
+        [
+            f"netns add {namespace}",
+            f"link add eth0 netns {namespace} type veth peer name {port} netns {host.namespace}",
+        ],
+    )
     _batch(host.namespace, [f"link set {port} master pods up"])
     _batch(
         namespace,
@@ -157,6 +163,12 @@ def remove_namespaces(prefix: str) -> None:
 
 def is_ipv6(address: str) -> bool:
     return ":" in address
+
+
+def split(listen: str) -> tuple[str, int]:
+    """ADDRESS:PORT or [ADDRESS]:PORT."""
+    address, _, port = listen.rpartition(":")
+    return address.strip("[]"), int(port)
 
 
 def _bits(address: str) -> int:

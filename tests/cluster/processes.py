@@ -4,6 +4,7 @@ A program enters its cgroup and namespace before it is executed, so that every s
 It gets a mount namespace of its own, in which /etc/resolv.conf names the cluster's resolver.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PYTHON = "/usr/bin/python3"
 _ENTER = """
@@ -76,11 +78,20 @@ class Program:
         self._process.kill()
         self._process.wait()
 
+    def counts(self, file: Path, number: signal.Signals = signal.SIGUSR1) -> Any:
+        """What a program of apps/ has counted by now: it writes that file when it gets that signal."""
+        file.unlink(missing_ok=True)
+        self.tell(number)
+        wait_until(file.exists, f"{self.name} has written its counts")
+        return json.loads(file.read_text())
+
     def tail(self, lines: int = 20) -> str:
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
 
 
-def start(place: Place, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Program:
+def start(
+    place: Place, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> Program:
     """Starts command in place; its output goes to NAME.log beside the others."""
     inside = {
         "CLUSTER_CGROUP": str(place.cgroup),
@@ -91,7 +102,9 @@ def start(place: Place, name: str, command: Sequence[str | Path], environment: M
     return spawn(name, ["sh", "-c", _ENTER, "sh", *map(str, command)], place.logs, variables)
 
 
-def spawn(name: str, command: Sequence[str | Path], logs: Path, environment: Mapping[str, str] | None = None) -> Program:
+def spawn(
+    name: str, command: Sequence[str | Path], logs: Path, environment: Mapping[str, str] | None = None
+) -> Program:
     """Starts command where the caller is, in a process group of its own (Ctrl-C reaches only the caller)."""
     output = logs / f"{name}.log"
     with output.open("ab") as sink:
@@ -106,7 +119,9 @@ def spawn(name: str, command: Sequence[str | Path], logs: Path, environment: Map
     return Program(name, process, output)
 
 
-def wait_until(holds: Callable[[], object], what: str, timeout_seconds: float = 10, pause_seconds: float = 0.02) -> None:
+def wait_until(
+    holds: Callable[[], object], what: str, timeout_seconds: float = 10, pause_seconds: float = 0.02
+) -> None:
     """Raises ProgramFailed when it does not hold in time."""
     end = time.monotonic() + timeout_seconds
     while not holds():
@@ -118,7 +133,7 @@ def wait_until(holds: Callable[[], object], what: str, timeout_seconds: float = 
 def listens(place: Place, pid: int, port: int) -> bool:
     """Whether TCP port is in the state LISTEN in the namespace that pid has entered."""
     try:
-        if not os.path.samefile(f"/proc/{pid}/ns/net", place.namespace):
+        if not place.namespace.samefile(f"/proc/{pid}/ns/net"):
             return False
         tables = [Path(f"/proc/{pid}/net/{table}").read_text() for table in ("tcp", "tcp6")]
     except OSError:

@@ -63,7 +63,9 @@ class EdgeTruth:
             "requests": self.requests,
             "statuses": self.status_classes() if http else dict.fromkeys(CLASSES, 0),
             "codes": {RCODES[code]: count for code, count in sorted(self.statuses.items())} if dns else {},
-            "unanswered": sum(self.unanswered.values()) if dns else {who: self.unanswered[who] for who in ("client", "server")},
+            "unanswered": sum(self.unanswered.values())
+            if dns
+            else {who: self.unanswered[who] for who in ("client", "server")},
             "connections": self.connections,
             "failed_connections": {reason: self.failed[reason] for reason in FAILURES},
         }
@@ -121,12 +123,17 @@ def observed(edge: Mapping[str, Any]) -> dict[str, Any]:
 def differences(truth: Truth, edges: Iterable[Mapping[str, Any]]) -> list[str]:
     """One line for each edge that is missing, too much, or has another number; empty when the graph is exact."""
     seen = {EdgeKey(edge["source"], edge["target"], edge["protocol"], edge["port"]): edge for edge in edges}
-    lines = [f"missing: {key} {truth.edges[key].comparable(key.protocol)}" for key in sorted(truth.edges.keys() - seen.keys())]
+    lines = [
+        f"missing: {key} {truth.edges[key].comparable(key.protocol)}"
+        for key in sorted(truth.edges.keys() - seen.keys())
+    ]
     lines += [f"not in the truth: {key} {observed(seen[key])}" for key in sorted(seen.keys() - truth.edges.keys())]
     for key in sorted(truth.edges.keys() & seen.keys()):
         expected, found = truth.edges[key].comparable(key.protocol), observed(seen[key])
         lines += [
-            f"{key} {name}: {found[name]} instead of {expected[name]}" for name in expected if found[name] != expected[name]
+            f"{key} {name}: {found[name]} instead of {expected[name]}"
+            for name in expected
+            if found[name] != expected[name]
         ]
     return lines
 

@@ -23,7 +23,15 @@ import signal
 import socket
 import struct
 
-REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved", 304: "Not Modified", 404: "Not Found", 503: "Busy"}
+REASONS = {
+    200: "OK",
+    201: "Created",
+    204: "No Content",
+    301: "Moved",
+    304: "Not Modified",
+    404: "Not Found",
+    503: "Busy",
+}
 LOOKS_LIKE_A_REQUEST = b"GET /wrong/route HTTP/1.1\r\nHost: wrong.example\r\n\r\n"
 PLAIN_BODY = b"it works\n"
 
