@@ -6,9 +6,10 @@
 
 #define WINDOW 128               /* bytes of a line that are looked at */
 #define HTTP_IN_FLIGHT 16
-#ifndef HTTP_LINES
-#define HTTP_LINES 16            /* lines or windows passed over in one program run; it calls itself for more */
+#ifndef HTTP_RUNS
+#define HTTP_RUNS 4              /* lines that matter in one program run; it calls itself for more */
 #endif
+#define HTTP_LINES 12            /* lines or windows passed over before each of them */
 #define FOLD_LIMIT 112           /* characters of a path or host that count */
 #define LONG_SEGMENT 16          /* a path segment this long with a digit in it is an identifier */
 #define HASH_PRIME 0x100000001b3ULL
@@ -508,9 +509,11 @@ static __always_inline u32 http_is_dull(struct connection *c, struct http_direct
   u64 at = d->line;
   TRIM_INDEX(at, 127);
   u64 name = *(u64 *)(d->window + at) | LOWER;
-  u32 host = (u32)name == (WORD4('h', 'o', 's', 't') | (u32)LOWER);
-  return d->line_end - d->line > 1 && (d->phase == HTTP_TRAILERS || (d->phase == HTTP_HEADERS && !host &&
-         name != WORD8('c', 'o', 'n', 't', 'e', 'n', 't', '-') && name != WORD8('t', 'r', 'a', 'n', 's', 'f', 'e', 'r')));
+  u32 more = *(u32 *)(d->window + at + 8) | (u32)LOWER, phase = d->phase;
+  u32 host = c->role == ROLE_CLIENT && (u32)name == WORD4('h', 'o', 's', 't');
+  u32 length = name == WORD8('c', 'o', 'n', 't', 'e', 'n', 't', '-') && more == WORD4('l', 'e', 'n', 'g');
+  u32 matters = host || length || name == WORD8('t', 'r', 'a', 'n', 's', 'f', 'e', 'r');
+  return d->line_end - d->line > 1 && (phase == HTTP_TRAILERS || (phase == HTTP_HEADERS && !matters));
 }
 
 enum http_found { HTTP_SEGMENT_ENDS, HTTP_LINE, HTTP_MORE };
@@ -622,7 +625,10 @@ int parse_http(struct __sk_buff *skb) {
     if (!d->tainted && (AFTER(d->source_start, d->next) || skb->cb[0] & 2))
       http_taint(http, d);
   }
-  int more = http_run(skb, c, http, d, is_request, s, halves.request_rows);
+  int more = 1;
+  #pragma clang loop unroll(disable)
+  for (u32 i = 0; i < HTTP_RUNS && more; i++)
+    more = http_run(skb, c, http, d, is_request, s, halves.request_rows);
   *matters = d->next;
   if (more) {
     skb->cb[4] = 1;
