@@ -62,6 +62,13 @@ class Proc:
         """The text of /proc/PID/net/NAME; "" when it is not there."""
         return self._read(f"{pid}/net/{name}").decode("ascii", "replace")
 
+    def text(self, path: str) -> str:
+        """Of any other file; "" when it is not there."""
+        return self._read(path).decode("ascii", "replace")
+
+    def lives(self, pid: int) -> bool:
+        return Path(self.root, str(pid)).exists()
+
     def _read(self, path: str) -> bytes:
         try:
             return Path(self.root, path).read_bytes()

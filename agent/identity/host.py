@@ -1,0 +1,261 @@
+"""Who is on this host: endpoints for flows and listeners, and what those own.
+
+Used from one thread; looks at /proc and the cgroup file system when something new appears, and now and then.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from plumbline.v1.flow_pb2 import (
+    ENDPOINT_KIND_CONTAINER,
+    ENDPOINT_KIND_POD,
+    ENDPOINT_KIND_UNIT,
+    ROLE_CLIENT,
+    ROLE_SERVER,
+)
+
+from agent.identity.addresses import HostNetworks
+from agent.identity.cgroup import NAMELESS, CgroupIdentity, CgroupIndex, identify
+from agent.identity.claims import Claims, Listening, Socket
+from agent.identity.endpoints import Endpoint, EndpointBook
+from agent.identity.networks import host_only_networks
+from agent.identity.process import Proc, processes_in
+from agent.identity.reading import (
+    Process,
+    Reading,
+    listening_ports,
+    one_each_namespace,
+    read_addresses,
+    read_everything,
+)
+from agent.identity.sockets import is_link_local, is_loopback
+from agent.records import KernelFlow, ListenerSeen, OpenConnection
+
+OTHER_FLOW = 1
+OTHER_COMMAND = "(other)"
+_WITH_OWN_ADDRESSES = (ENDPOINT_KIND_POD, ENDPOINT_KIND_CONTAINER)
+# A cgroup that was gone before we looked is not looked for again at once.
+_SHORTEST_WALK_NS = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was there at the start."""
+
+    open_connections: list[OpenConnection]
+    network_namespaces: int
+    listeners: int
+
+
+class Host:
+    """`cgroup_prefix`: of the watched root in the paths that /proc shows; `now_ns`: wall clock, when it begins."""
+
+    def __init__(self, index: CgroupIndex, proc: Proc, cgroup_prefix: str, now_ns: int) -> None:
+        self.index = index
+        self.proc = proc
+        self.book = EndpointBook()
+        tables = proc.network_table("self", "route"), proc.network_table("self", "ipv6_route")
+        self.claims = Claims(HostNetworks(host_only_networks(*tables)))
+        self._prefix = cgroup_prefix
+        self._identities: dict[int, CgroupIdentity] = {}
+        self._new_named: list[int] = []
+        self._namespaces_of_host: set[int] = set()
+        self._own_namespace = proc.network_namespace("self")
+        self._older_clients: dict[tuple[bytes, bytes, int], str] = {}
+        self._looked_ns = now_ns
+        self._walked_ns = 0
+
+    def read(self, now_ns: int) -> Found:
+        """The whole host, once, after the kernel's side has begun to count; all of it holds since then."""
+        since_ns = self._looked_ns
+        self._walk(now_ns)
+        reading = read_everything(self.index, self.proc)
+        self._learn_namespaces(reading.processes, since_ns, now_ns)
+        for namespace, listener, process in reading.listeners:
+            socket = Socket(namespace, listener.address, listener.port, listener.transport)
+            self._listens(socket, process, since_ns)
+        return Found(self._open_connections(reading), len(reading.addresses), len(reading.listeners))
+
+    def refresh(self, now_ns: int) -> None:
+        """What came and went since the last look."""
+        since_ns, self._looked_ns = self._looked_ns, now_ns
+        self._walk(now_ns)
+        processes = self._one_process_each_named_cgroup()
+        self._release_what_is_gone(now_ns)
+        self._learn_namespaces(processes, since_ns, now_ns)
+        self._check_listeners(now_ns)
+
+    def endpoint_of(self, flow: KernelFlow, time_ns: int) -> Endpoint:
+        """The local side of a flow; a server's flow also shows who listens."""
+        if flow.id == OTHER_FLOW:
+            return self.book.process(OTHER_COMMAND, "/", 0)
+        identity, path = self._identity(flow.cgroup_id, flow.process_id, time_ns)
+        if identity.named:
+            endpoint = self._named(identity, path, flow.process_id)
+        else:
+            endpoint = self._process(flow, path)
+        if flow.role == ROLE_SERVER and endpoint.network_namespace:
+            socket = Socket(endpoint.network_namespace, flow.local_address, flow.port, flow.transport)
+            listening = Listening(endpoint.id, flow.cgroup_id, flow.process_id, endpoint.command)
+            self.claims.serves(socket, listening, time_ns)
+        return endpoint
+
+    def listener(self, seen: ListenerSeen) -> Endpoint:
+        identity, path = self._identity(seen.cgroup_id, seen.process_id, seen.time_ns)
+        namespace = self.proc.network_namespace(seen.process_id) or self._namespace_in(path)
+        if identity.named:
+            endpoint = self._named(identity, path, seen.process_id)
+            namespace = endpoint.network_namespace
+        else:
+            endpoint = self.book.process(seen.command, path, namespace)
+        if namespace and self.claims.addresses(namespace) is None:
+            process = Process(seen.process_id, seen.cgroup_id, path, namespace)
+            self._learn_namespaces([process], self._looked_ns, seen.time_ns)
+        socket = Socket(namespace, seen.address, seen.port, seen.transport)
+        listening = Listening(endpoint.id, seen.cgroup_id, seen.process_id, seen.command)
+        self.claims.listens(socket, listening, seen.time_ns)
+        return endpoint
+
+    def take_new_named_cgroups(self) -> list[int]:
+        new, self._new_named = self._new_named, []
+        return new
+
+    def own_addresses(self) -> list[bytes]:
+        """The machine's: never one pod's."""
+        namespaces = self._namespaces_of_host or {self._own_namespace}
+        found = (self.claims.addresses(namespace) or [] for namespace in namespaces)
+        return sorted({one for part in found for one in part if not is_loopback(one) and not is_link_local(one)})
+
+    def forget(self, used: set[int], used_cgroups: set[int]) -> None:
+        """Drops endpoints that no flow and no claim is about."""
+        self.book.forget(used | self.claims.owners())
+        self.index.forget(used_cgroups)
+        living = self.index.living()
+        self._identities = {known: one for known, one in self._identities.items() if known in living}
+
+    def _walk(self, now_ns: int) -> None:
+        self._walked_ns = now_ns
+        for cgroup_id in self.index.refresh():
+            self._learn_cgroup(cgroup_id)
+
+    def _learn_cgroup(self, cgroup_id: int) -> CgroupIdentity:
+        known = self._identities.get(cgroup_id)
+        if known is None:
+            known = self._identities[cgroup_id] = identify(self.index.path(cgroup_id) or "/")
+            if known.named:
+                self._new_named.append(cgroup_id)
+        return known
+
+    def _identity(self, cgroup_id: int, process_id: int, now_ns: int) -> tuple[CgroupIdentity, str]:
+        path = self.index.path(cgroup_id)
+        if path is None and process_id:
+            shown = self.proc.cgroup_path(process_id)
+            if shown is not None and shown.startswith(self._prefix):
+                self.index.learn("/" + shown.removeprefix(self._prefix).lstrip("/"))
+                path = self.index.path(cgroup_id)
+        if path is None and now_ns - self._walked_ns > _SHORTEST_WALK_NS:
+            self._walk(now_ns)
+            path = self.index.path(cgroup_id)
+        return (NAMELESS, "") if path is None else (self._learn_cgroup(cgroup_id), path)
+
+    def _named(self, identity: CgroupIdentity, path: str, process_id: int) -> Endpoint:
+        endpoint = self.book.named(identity, path, 0)
+        if endpoint.network_namespace:
+            return endpoint
+        namespace = self.proc.network_namespace(process_id) if process_id else 0
+        return self.book.named(identity, path, namespace or self._namespace_in(path))
+
+    def _process(self, flow: KernelFlow, path: str) -> Endpoint:
+        namespace = self.proc.network_namespace(flow.process_id) if flow.process_id else 0
+        namespace = namespace or self.claims.namespace_of(flow.local_address)
+        namespace = namespace or self._namespace_in(path) or self._own_namespace
+        return self.book.process(flow.command or self._older_command(flow), path, namespace)
+
+    def _older_command(self, flow: KernelFlow) -> str:
+        """Of a socket that is older than the agent, so that the kernel's side noted nothing."""
+        if flow.role == ROLE_CLIENT:
+            known = self._older_clients.get((flow.local_address, flow.peer_address, flow.port), "")
+        else:
+            named = (
+                one.command
+                for socket, one in self.claims.listeners.items()
+                if one.cgroup_id == flow.cgroup_id and (socket.port, socket.transport) == (flow.port, flow.transport)
+            )
+            known = next(named, "")
+        return known or (self.proc.command(flow.process_id) if flow.process_id else "")
+
+    def _namespace_in(self, path: str) -> int:
+        """Of any process in a cgroup; not of the root, where anything may be."""
+        if path in ("", "/"):
+            return 0
+        pids = processes_in(self.index.directory(path))
+        return next((found for pid in pids[:4] if (found := self.proc.network_namespace(pid))), 0)
+
+    def _listens(self, socket: Socket, process: Process, since_ns: int) -> None:
+        identity = self._learn_cgroup(process.cgroup_id)
+        command = self.proc.command(process.pid)
+        if identity.named:
+            endpoint = self.book.named(identity, process.cgroup_path, process.network_namespace)
+        else:
+            endpoint = self.book.process(command, process.cgroup_path, process.network_namespace)
+        self.claims.listens(socket, Listening(endpoint.id, process.cgroup_id, process.pid, command), since_ns)
+
+    def _open_connections(self, reading: Reading) -> list[OpenConnection]:
+        served = {(namespace, listener.port) for namespace, listener, _ in reading.listeners}
+        found = []
+        for namespace, one, process in reading.connections:
+            role = ROLE_SERVER if (namespace, one.local_port) in served else ROLE_CLIENT
+            found.append(OpenConnection(one.local_address, one.local_port, one.peer_address, one.peer_port, role))
+            if process is not None and role == ROLE_CLIENT:
+                command = self.proc.command(process.pid)
+                self._older_clients[one.local_address, one.peer_address, one.peer_port] = command
+        return found
+
+    def _one_process_each_named_cgroup(self) -> list[Process]:
+        found = []
+        for cgroup_id, path in self.index.living().items():
+            if self._learn_cgroup(cgroup_id).named and (pids := processes_in(self.index.directory(path))):
+                found.append(Process(pids[0], cgroup_id, path, self.proc.network_namespace(pids[0])))
+        return found
+
+    def _learn_namespaces(self, processes: list[Process], since_ns: int, now_ns: int) -> None:
+        for process in processes:
+            kind = self._learn_cgroup(process.cgroup_id).kind
+            if process.network_namespace and (
+                kind == ENDPOINT_KIND_UNIT or process.network_namespace == self._own_namespace
+            ):
+                self._namespaces_of_host.add(process.network_namespace)
+        for namespace, process in one_each_namespace(processes).items():
+            self.claims.has_addresses(namespace, read_addresses(self.proc, process.pid), since_ns, now_ns)
+        for process in processes:
+            identity = self._learn_cgroup(process.cgroup_id)
+            alone = process.network_namespace not in self._namespaces_of_host
+            if identity.kind in _WITH_OWN_ADDRESSES and process.network_namespace and alone:
+                endpoint = self.book.named(identity, process.cgroup_path, process.network_namespace)
+                self.claims.owns(process.network_namespace, endpoint.id, since_ns, now_ns)
+
+    def _release_what_is_gone(self, now_ns: int) -> None:
+        living = set(self.index.living().values())
+        for endpoint in self.book.all():
+            if endpoint.identity.named and endpoint.cgroup_path not in living:
+                self.claims.gone(endpoint.id, now_ns)
+
+    def _check_listeners(self, now_ns: int) -> None:
+        """A listener whose process ended may live on in a child."""
+        for socket, listening in list(self.claims.listeners.items()):
+            if not listening.process_id or self.proc.lives(listening.process_id):
+                continue
+            heirs = processes_in(self.index.directory(self.index.path(listening.cgroup_id) or "/"))
+            heir = next((pid for pid in heirs if self.proc.network_namespace(pid) == socket.network_namespace), 0)
+            if heir and (socket.transport, socket.port) in listening_ports(self.proc, heir):
+                self.claims.listeners[socket] = Listening(
+                    listening.endpoint, listening.cgroup_id, heir, listening.command
+                )
+            else:
+                self.claims.stops(socket, now_ns)
+
+
+def open_host(root: Path, mount: Path, now_ns: int, proc: Proc | None = None) -> Host:
+    """A host whose cgroups lie below `root`, in the hierarchy that is mounted at `mount`."""
+    relative = root.resolve().relative_to(mount.resolve()).as_posix()
+    return Host(CgroupIndex(root), proc or Proc(), "/" if relative == "." else f"/{relative}", now_ns)

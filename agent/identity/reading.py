@@ -1,0 +1,87 @@
+"""One look at everything that runs below a cgroup: processes, their network namespaces, and the sockets in those.
+
+Tables are read once for each namespace, from the /proc of one process in it: entering it would need a capability
+that the agent does not get.
+"""
+
+from dataclasses import dataclass, field
+
+from agent.identity.cgroup import CgroupIndex
+from agent.identity.process import Proc, processes_in
+from agent.identity.sockets import Connection, Listener, local_addresses, tcp_sockets, udp_listeners
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    cgroup_id: int
+    cgroup_path: str
+    network_namespace: int
+
+
+@dataclass(slots=True)
+class Reading:
+    """By network namespace (inode): its addresses, and its sockets with the process that holds each."""
+
+    processes: list[Process] = field(default_factory=list)
+    addresses: dict[int, list[bytes]] = field(default_factory=dict)
+    listeners: list[tuple[int, Listener, Process]] = field(default_factory=list)
+    # Without a process: nobody has accepted it yet, or its holder is not below the cgroup.
+    connections: list[tuple[int, Connection, Process | None]] = field(default_factory=list)
+
+
+def read_everything(index: CgroupIndex, proc: Proc) -> Reading:
+    """For the agent's start; costs a look at every open file."""
+    reading = Reading(processes=read_processes(index, proc))
+    holders: dict[int, Process] = {}
+    for process in reading.processes:
+        for inode in proc.sockets(process.pid):
+            holders.setdefault(inode, process)
+    first_port, last_port = ephemeral_ports(proc)
+    for namespace, process in one_each_namespace(reading.processes).items():
+        reading.addresses[namespace] = read_addresses(proc, process.pid)
+        listeners, connections = tcp_sockets(*_tables(proc, process.pid, "tcp", "tcp6"))
+        datagrams = udp_listeners(*_tables(proc, process.pid, "udp", "udp6"))
+        # A datagram socket on a port that the kernel chose is a client's.
+        listeners += [one for one in datagrams if not first_port <= one.port <= last_port]
+        for listener in listeners:
+            if listener.inode in holders:
+                reading.listeners.append((namespace, listener, holders[listener.inode]))
+        reading.connections += [(namespace, one, holders.get(one.inode)) for one in connections]
+    return reading
+
+
+def read_processes(index: CgroupIndex, proc: Proc) -> list[Process]:
+    return [
+        Process(pid, cgroup_id, path, proc.network_namespace(pid))
+        for cgroup_id, path in index.living().items()
+        for pid in processes_in(index.directory(path))
+    ]
+
+
+def one_each_namespace(processes: list[Process]) -> dict[int, Process]:
+    found: dict[int, Process] = {}
+    for process in processes:
+        if process.network_namespace:
+            found.setdefault(process.network_namespace, process)
+    return found
+
+
+def read_addresses(proc: Proc, pid: int | str) -> list[bytes]:
+    return local_addresses(*_tables(proc, pid, "fib_trie", "if_inet6"))
+
+
+def listening_ports(proc: Proc, pid: int | str) -> set[tuple[int, int]]:
+    """(transport, port) of everything that listens in the namespace of a process."""
+    listeners, _ = tcp_sockets(*_tables(proc, pid, "tcp", "tcp6"))
+    listeners += udp_listeners(*_tables(proc, pid, "udp", "udp6"))
+    return {(listener.transport, listener.port) for listener in listeners}
+
+
+def ephemeral_ports(proc: Proc) -> tuple[int, int]:
+    text = proc.text("sys/net/ipv4/ip_local_port_range").split()
+    return (int(text[0]), int(text[1])) if len(text) == 2 else (32768, 60999)
+
+
+def _tables(proc: Proc, pid: int | str, *names: str) -> tuple[str, ...]:
+    return tuple(proc.network_table(pid, name) for name in names)
