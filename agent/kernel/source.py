@@ -22,8 +22,8 @@ PARSER_BUDGET = 50_000
 NAMES_EACH_ENDPOINT = 512
 NO_ROUTE_AFTER_NS = 1_000_000_000
 DNS_TIMEOUT_NS = 5_000_000_000
-_COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
-_REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
+COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
+REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
 
 
 def open_kernel(cgroup_root: Path) -> "SocketKernel":
@@ -155,7 +155,7 @@ class SocketKernel:
             flow_id = int.from_bytes(hashlib.blake2b(row["flow"].tobytes(), digest_size=8).digest(), "little")
             self._without_route[flow_id] = kernel_flow(flow_id, row["flow"], int(row["process_id"]))
             ids.append(flow_id)
-        counted = {name: np.zeros(len(ids), columns.FLOW_TYPES[name]) for name in _COUNTS}
+        counted = {name: np.zeros(len(ids), columns.FLOW_TYPES[name]) for name in COUNTS}
         counted["unreachable"] += 1
         return {"flow": np.array(ids, "<u8"), **counted}
 
@@ -183,11 +183,11 @@ class SocketKernel:
 
 
 def _flow_columns(keys: Rows, values: Rows) -> columns.Columns:
-    return {"flow": keys, **{name: values[name] for name in _COUNTS}}
+    return {"flow": keys, **{name: values[name] for name in COUNTS}}
 
 
 def _request_columns(keys: Rows, values: Rows) -> columns.Columns:
-    return {**{name: keys[name] for name in _REQUEST_KEYS}, "count": values["count"], "sum_ns": values["sum_ns"]}
+    return {**{name: keys[name] for name in REQUEST_KEYS}, "count": values["count"], "sum_ns": values["sum_ns"]}
 
 
 def _appended(first: columns.Columns, second: columns.Columns) -> columns.Columns:

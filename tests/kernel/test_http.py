@@ -1,11 +1,14 @@
 """HTTP/1 on the real kernel: bytes are said over a real connection, and both sides must count the same."""
 
+import random
 import socket
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from agent.records import NameSeen
+from agent.routes import fold
 from tests.kernel.wire import Counted, Wire, connection, own_cgroup, say
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -231,3 +234,32 @@ def test_many_paths_keep_the_sum(wire: Wire) -> None:
     )
     assert by_side == Counter(client=1500, server=1500)
     assert seen.dropped["names_beyond_budget"] > 0 and seen.lost == {}
+
+
+def test_kernel_and_agent_fold_alike(wire: Wire) -> None:
+    """Each folded text has one id and each id one text: so as many names are announced as there are texts."""
+    pieces = [
+        "v1",
+        "users",
+        "7",
+        "12a34b",
+        "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "exactly16chars-1",
+        "fifteen-chars-1",
+        "",
+    ]
+    pieces += ["sixteen-letters-", "a.b", "%20x", "00", "caf\u00e9", "*"]
+    chosen = random.Random(11)
+    paths = ["/fold/" + "/".join(chosen.choices(pieces, k=chosen.randint(1, 4))) for _ in range(300)]
+    paths = [path for path in paths if len(path.encode()) < 112]
+    wire.kernel.forget_names([])
+    wire.counted()
+    names: list[str] = []
+    with connection() as (client, server):
+        for path in paths:
+            say(client, server, get(path))
+            say(server, client, OK)
+    for announcement in wire.counted().announcements:
+        if isinstance(announcement, NameSeen) and announcement.raw.startswith(b"/fold/"):
+            names.append(fold(announcement.raw))
+    assert sorted(names) == sorted({fold(path.encode()) for path in paths})

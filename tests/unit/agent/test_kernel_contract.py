@@ -1,0 +1,63 @@
+"""What the kernel's side and the contract both know by number or name must be the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+from plumbline.v1 import columns, flow_pb2
+
+from agent.kernel import announcements, loader, source
+
+TYPES = (loader.SOURCES / "types.h").read_text()
+HTTP = (loader.SOURCES / "protocols" / "http.c").read_text()
+
+
+def enumeration(name: str, text: str) -> dict[str, int]:
+    """The members of a C enum, with the values that they have by order or by assignment."""
+    body = re.search(rf"enum {name} \{{([^}}]*)\}}", text)
+    assert body, f"there is no enum {name}"
+    members: dict[str, int] = {}
+    following = 0
+    for word, value in re.findall(r"(\w+)(?:\s*=\s*(\d+))?", body[1]):
+        following = int(value) if value else following
+        members[word] = following
+        following += 1
+    return members
+
+
+@pytest.mark.parametrize("name", ["role", "protocol", "outcome", "name_kind"])
+def test_enumerations_are_the_contracts(name: str) -> None:
+    kind = getattr(flow_pb2, "".join(word.capitalize() for word in name.split("_")))
+    ours = {word: value for word, value in enumeration(name, TYPES).items() if value}
+    assert ours == {word: value for word, value in kind.items() if word in ours}
+    assert set(ours.values()) == {value for value in kind.values() if value}
+
+
+def test_methods_are_the_contracts() -> None:
+    ours = enumeration("http_method", HTTP)
+    assert {word.removeprefix("HTTP_"): value for word, value in ours.items()} == {
+        method: place for place, method in enumerate(columns.HTTP_METHODS) if method and method != "(other)"
+    }
+
+
+def test_announcements_have_their_numbers() -> None:
+    ours = enumeration("announcement", TYPES)
+    assert ours == {name: getattr(announcements, name) for name in ours}
+
+
+def test_counters_are_the_contracts_columns_in_order() -> None:
+    body = TYPES.split("struct flow_counts {", 1)[1].split("}", 1)[0]
+    assert re.findall(r"u64 (\w+);", body) == source.COUNTS
+
+
+def test_every_loss_has_a_place_and_a_meaning() -> None:
+    found = loader.reasons()
+    assert len(found["losses"]) > 10 and len(found["drops"]) == 2
+    for macro in ("LOSSES", "DROPS"):
+        body = TYPES.split(f"#define {macro}(X)", 1)[1].split("\n\n", 1)[0]
+        assert len(re.findall(r"X\(\w+\) +/\* [^*]+\*/", body)) == len(found[macro.lower()])
+
+
+def test_every_part_of_the_source_is_compiled() -> None:
+    parts = {str(path.relative_to(loader.SOURCES)) for path in Path(loader.SOURCES).rglob("*.[ch]")}
+    assert {part for part in parts if not part.startswith("include/")} == set(loader.PARTS)
