@@ -178,7 +178,7 @@ class Cluster:
         self.resolver_counts = self.directory / "resolver.json"
         self._write_zone()
         addresses = [network.RESOLVER_IPV4, network.RESOLVER_IPV6]
-        files = ["--zone", self._zone_file, "--counts", self.resolver_counts]
+        files: list[str | Path] = ["--zone", self._zone_file, "--counts", self.resolver_counts]
         command = [processes.PYTHON, APPS / "resolver.py", *files, *addresses]
         self.resolver.start("dns", command, listens=[f"{addresses[0]}:53", f"[{addresses[1]}]:53"])
 

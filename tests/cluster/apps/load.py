@@ -2,7 +2,7 @@
 
 load.py PLAN OUT     PLAN: {"jobs": [job, ...]}, all at once; OUT: {"rows": [row, ...]}, one a job.
 
-A job: {"label", "address", "port", "host", "kind", ...} and by kind
+A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} and by kind
   requests    "connections": c, "requests": n, "requests_per_connection" (0: all), "depth": requests in one write,
               "paths": [[method, path], ...] taken in turn, "rate": requests a second (0: as fast as it goes)
   unanswered  "times", "path", "by": "client" (it closes after "after" seconds) or "server"
@@ -12,10 +12,12 @@ A job: {"label", "address", "port", "host", "kind", ...} and by kind
   garbage     "times", "seed": random bytes, then the client closes
   dns         "times", "names": [[name, type], ...] in turn, "transport": "udp" or "tcp" (one connection);
               counted by rcode under "statuses"; no answer after "patience" seconds is unanswered by the server
+  datagrams   "times", "size": UDP that nobody answers
 An IPv4 address with "mapped": true is called by an IPv6 socket.
 
-A row: {"label", "address", "port", "requests", "statuses": {code: n}, "routes": [[method, path, code, n]],
-"unanswered": {"client", "server"}, "connections", "failed": {reason: n}, "bytes_sent", "bytes_received"}.
+A row: {"address", "port", "host", "protocol" (null: told by the requests), "requests", "statuses": {code: n},
+"routes": [[method, path, code, n]], "unanswered": {"client", "server"}, "connections", "failed": {reason: n},
+"bytes_sent", "bytes_received"}.
 """
 
 import asyncio
@@ -28,6 +30,7 @@ import socket
 import struct
 import sys
 import time
+from pathlib import Path
 
 REASONS = {
     errno.ECONNREFUSED: "refused",
@@ -52,7 +55,8 @@ class Row:
             if status > 0 or (status == 0 and self.job["kind"] == "dns"):
                 statuses[str(status)] += count
         routes = [[*key, count] for key, count in sorted(self.routes.items())]
-        named = {key: self.job.get(key) for key in ("label", "address", "port", "host")}
+        named = {key: self.job.get(key) for key in ("address", "port", "host")}
+        named["protocol"] = "udp" if self.job["kind"] == "datagrams" else None
         plain = {key: value for key, value in vars(self).items() if key != "job"}
         return {**named, **plain, "statuses": statuses, "routes": routes}
 
@@ -150,10 +154,10 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
 
 
-def socket_for(job):
+def socket_for(job, kind=socket.SOCK_STREAM):
     mapped = job.get("mapped") and ":" not in job["address"]
     address = f"::ffff:{job['address']}" if mapped else job["address"]
-    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     one.setblocking(False)
     return one, (address, job["port"])
 
@@ -226,7 +230,7 @@ async def one_failure(job, row):
     try:
         await asyncio.wait_for(loop.sock_connect(one, where), job.get("patience") or 30)
         row.connections += 1
-    except asyncio.TimeoutError:
+    except TimeoutError:
         # By the product's rule: who gives up after the SYN was sent again met a time-out.
         row.failed["timeout" if job["patience"] > 1 else "other"] += 1
     except OSError as error:
@@ -271,7 +275,7 @@ def query(identity, name, kind):
 async def do_dns(job, row):
     loop = asyncio.get_running_loop()
     stream = job.get("transport") == "tcp"
-    one = await connect(job, row) if stream else socket_for(job)[0]
+    one = await connect(job, row) if stream else socket_for(job, socket.SOCK_DGRAM)[0]
     row.connections += stream
     names = itertools.cycle(job["names"])
     for identity in range(job["times"]):
@@ -285,9 +289,17 @@ async def do_dns(job, row):
         try:
             answer = await asyncio.wait_for(loop.sock_recv(one, 4096), job.get("patience", 2))
             row.routes[kind, name, answer[5 if stream else 3] & 15] += 1
-        except asyncio.TimeoutError:
+        except TimeoutError:
             row.unanswered["server"] += 1
             row.routes[kind, name, -1] += 1
+    one.close()
+
+
+async def do_datagrams(job, row):
+    one, where = socket_for(job, socket.SOCK_DGRAM)
+    for _ in range(job["times"]):
+        await asyncio.get_running_loop().sock_sendto(one, b"." * job["size"], where)
+        row.bytes_sent += job["size"]
     one.close()
 
 
@@ -299,16 +311,20 @@ KINDS = {
     "half": do_half,
     "garbage": do_garbage,
     "dns": do_dns,
+    "datagrams": do_datagrams,
 }
 
 
+async def work(row):
+    await asyncio.sleep(row.job.get("begin", 0))
+    await KINDS[row.job["kind"]](row.job, row)
+
+
 async def main(plan, out):
-    with open(plan) as file:
-        rows = [Row(job) for job in json.load(file)["jobs"]]
+    rows = [Row(job) for job in json.loads(Path(plan).read_text())["jobs"]]
     began = time.monotonic()
-    await asyncio.gather(*(KINDS[row.job["kind"]](row.job, row) for row in rows))
-    with open(out, "w") as file:
-        json.dump({"rows": [row.form() for row in rows], "seconds": time.monotonic() - began}, file)
+    await asyncio.gather(*map(work, rows))
+    Path(out).write_text(json.dumps({"rows": [row.form() for row in rows], "seconds": time.monotonic() - began}))
 
 
 asyncio.run(main(*sys.argv[1:3]))

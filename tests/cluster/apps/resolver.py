@@ -12,9 +12,9 @@ import asyncio
 import collections
 import ipaddress
 import json
-import os
 import signal
 import struct
+from pathlib import Path
 
 A, CNAME, AAAA = 1, 5, 28
 SERVFAIL, NXDOMAIN = 2, 3
@@ -28,14 +28,13 @@ class Zone:
         self.read()
 
     def read(self):
-        with open(self.path) as file:
-            self.names = {name.lower(): records for name, records in json.load(file).items()}
+        self.names = {name.lower(): records for name, records in json.loads(self.path.read_text()).items()}
 
     def write_counts(self):
         rows = [[*key, count] for key, count in sorted(self.counts.items())]
-        with open(self.counts_path + ".new", "w") as file:
-            json.dump({"queries": rows}, file)
-        os.replace(self.counts_path + ".new", self.counts_path)
+        fresh = self.counts_path.with_suffix(".new")
+        fresh.write_text(json.dumps({"queries": rows}))
+        fresh.replace(self.counts_path)
 
     def answer(self, query, client, transport):
         """The response to one query, or None when the zone says nothing at all."""
@@ -72,9 +71,8 @@ class Zone:
             return NXDOMAIN, answers
         if records.get("rcode"):
             return records["rcode"], []
-        for address in records.get({A: "A", AAAA: "AAAA"}.get(kind, ""), []):
-            answers.append(record(owner, kind, ipaddress.ip_address(address).packed))
-        return 0, answers
+        addresses = records.get({A: "A", AAAA: "AAAA"}.get(kind, ""), [])
+        return 0, answers + [record(owner, kind, ipaddress.ip_address(address).packed) for address in addresses]
 
 
 def record(owner, kind, data, ttl=30):
@@ -126,8 +124,8 @@ async def over_tcp(zone, reader, writer):
 
 async def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--zone", required=True)
-    parser.add_argument("--counts", required=True)
+    parser.add_argument("--zone", required=True, type=Path)
+    parser.add_argument("--counts", required=True, type=Path)
     parser.add_argument("addresses", nargs="+")
     options = parser.parse_args()
     zone, loop, ended = Zone(options.zone, options.counts), asyncio.get_running_loop(), asyncio.Event()

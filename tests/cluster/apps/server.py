@@ -18,10 +18,10 @@ import asyncio
 import collections
 import ipaddress
 import json
-import os
 import signal
 import socket
 import struct
+from pathlib import Path
 
 REASONS = {
     200: "OK",
@@ -51,9 +51,9 @@ class Books:
 
     def write(self):
         rows = [{"client": client, "port": port, **self.row(counts)} for (client, port), counts in self.rows.items()]
-        with open(self.path + ".new", "w") as file:
-            json.dump({"rows": rows}, file)
-        os.replace(self.path + ".new", self.path)
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps({"rows": rows}))
+        fresh.replace(self.path)
 
     @staticmethod
     def row(counts):
@@ -137,7 +137,7 @@ class Server(asyncio.Protocol):
 
     def answer(self, method, path):
         """The bytes of an answer that can be given at once; what cannot is begun here and b'' returned."""
-        _, word, value = (path.split("/", 3) + ["", ""])[:3]
+        _, word, value = [*path.split("/", 3), "", ""][:3]
         act = getattr(self, f"on_{word}", None)
         status, (head_bytes, body) = act(value, method) if act else (200, PLAIN)
         if status:
@@ -229,7 +229,7 @@ def parse(text):
 async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", action="append", required=True)
-    parser.add_argument("--counts", required=True)
+    parser.add_argument("--counts", required=True, type=Path)
     options = parser.parse_args()
     books, loop, ended = Books(options.counts), asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGUSR1, books.write)
