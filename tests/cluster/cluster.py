@@ -128,6 +128,12 @@ class Cluster:
         place = self._place(self.cgroup / host / "system.slice" / f"{name}.service", net.namespace)
         return self._keep(Workload(name, host, f"{host}/{name}", "unit", net.ipv4, net.ipv6, place))
 
+    def session(self, host: str, command: str) -> Workload:
+        """Where a person on the host starts programs: they have no unit, so the graph names them by their command."""
+        net = self.hosts[host]
+        place = self._place(self.cgroup / host / "user.slice" / f"session-{command}.scope", net.namespace)
+        return self._keep(Workload(command, host, f"{host}/{command}", "process", net.ipv4, net.ipv6, place))
+
     def outsider(self, name: str, addresses: Sequence[str]) -> Workload:
         """A server or client on the internet: its first IPv4 and its first IPv6 address are the workload's own."""
         network.add_public_addresses(self._internet, addresses)
@@ -145,17 +151,18 @@ class Cluster:
     def node_at(self, address: str, port: int, caller_host: str = "") -> str:
         """The node id that owns an address and port, as a caller on that host means it; "" when nobody inside does."""
         if ipaddress.ip_address(address).is_loopback:
-            return next((one.node_id for one in self._units(caller_host) if one.serves(address, port)), caller_host)
+            return self._listener(caller_host, address, port) or caller_host
         for workload in self.workloads:
             if workload.kind == "pod" and address in (workload.ipv4, workload.ipv6):
                 return workload.node_id
         for name, host in self.hosts.items():
             if address in (host.ipv4, host.ipv6, host.bridge_ipv4, host.bridge_ipv6):
-                return next((one.node_id for one in self._units(name) if one.serves(address, port)), name)
+                return self._listener(name, address, port) or name
         return ""
 
-    def _units(self, host: str) -> list[Workload]:
-        return [workload for workload in self.workloads if workload.kind == "unit" and workload.host == host]
+    def _listener(self, host: str, address: str, port: int) -> str:
+        local = [one for one in self.workloads if one.host == host and one.kind in ("unit", "process")]
+        return next((one.node_id for one in local if one.serves(address, port)), "")
 
     def _up(self) -> None:
         (self.directory / "logs").mkdir()

@@ -127,9 +127,8 @@ def unequal(key: EdgeKey, numbers: Numbers, found: Row, side: str = "") -> list[
     for name in numbers.keys() & found.keys():
         right, shown = numbers[name], found[name]
         if isinstance(right, dict):
-            for part in sorted(right.keys() | shown.keys()):
-                if right.get(part, 0) != shown.get(part, 0):
-                    lines.append(_line(key, f"{side}{name}.{part}", right.get(part, 0), shown.get(part, 0)))
+            parts = {part: (right.get(part, 0), shown.get(part, 0)) for part in right.keys() | shown.keys()}
+            lines += [_line(key, f"{side}{name}.{part}", *both) for part, both in parts.items() if both[0] != both[1]]
         elif right != shown:
             lines.append(_line(key, f"{side}{name}", right, shown))
     return sorted(lines)

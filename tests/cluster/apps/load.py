@@ -4,7 +4,7 @@ load.py PLAN OUT     PLAN: {"jobs": [job, ...]}, all at once; OUT: {"rows": [row
 
 A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} and by kind
   requests    "connections": c, "requests": n, "requests_per_connection" (0: all), "depth": requests in one write,
-              "paths": [[method, path], ...] taken in turn, "rate": requests a second (0: as fast as it goes)
+              "paths": [[method, path], ...] taken in turn, "body": of what has one, "rate": requests a second (0: as fast as it goes)
   unanswered  "times", "path", "by": "client" (it closes after "after" seconds) or "server"
   failed      "times", "patience" seconds (0: what the kernel has), "reason" is what the connects are expected to be
   silent      "times": connections without a byte
@@ -165,7 +165,7 @@ def socket_for(job, kind=socket.SOCK_STREAM):
 def requests_of(job):
     texts = []
     for method, path in job["paths"]:
-        body = b"n=1" if method in ("POST", "PUT", "PATCH") else b""
+        body = job.get("body", "n=1").encode() if method in ("POST", "PUT", "PATCH") else b""
         length = f"Content-Length: {len(body)}\r\n" if body else ""
         texts.append((method, path, f"{method} {path} HTTP/1.1\r\nHost: {job['host']}\r\n{length}\r\n".encode() + body))
     return itertools.cycle(texts)
