@@ -45,6 +45,13 @@ class IdTable:
         positions = np.minimum(np.searchsorted(self.rows["key"], keys), len(self.rows) - 1)
         return np.where(self.rows["key"][positions] == keys, positions, -1)
 
+    def endpoint(self, key: int) -> int:
+        """0 when the key is not there."""
+        if key in self._new:
+            return int(self._new[key][2])
+        at = int(np.searchsorted(self.rows["key"], np.uint64(key)))
+        return int(self.rows["endpoint"][at]) if at < len(self.rows) and self.rows["key"][at] == key else 0
+
     def keep(self, which: npt.NDArray[np.bool_]) -> None:
         self._settle()
         self.rows = self.rows[which]
@@ -106,8 +113,7 @@ class Dictionary:
 
     def endpoint_of(self, flow_id: int) -> int:
         """Of a kernel's flow; 0 when that is not known."""
-        position = self._flows.find(np.array([flow_id], "u8"))[0]
-        return int(self._flows.rows["endpoint"][position]) if position >= 0 else 0
+        return self._flows.endpoint(flow_id)
 
     def unknown_flows(self, flows: Columns, requests: Columns) -> list[int]:
         """Kernel ids that occur and were not learned."""

@@ -48,6 +48,8 @@ class Claims:
         self._ownership = Ownership()
         self._addresses: dict[int, list[bytes]] = {}
         self._owners: dict[int, int] = {}
+        # Since the changes were taken: a new owner begins after the one before it.
+        self._released: dict[Place, int] = {}
 
     def addresses(self, network_namespace: int) -> list[bytes] | None:
         """None: never read."""
@@ -65,10 +67,10 @@ class Claims:
         """What a namespace has now. A new address is owned since `since_ns` if nobody else had it, else from now on."""
         before = self._addresses.get(network_namespace, [])
         self._addresses[network_namespace] = addresses
-        for address in set(before) - set(addresses):
-            for claim in self._ownership.open_claims():
-                if claim.network_namespace == network_namespace and claim.place.address == address:
-                    self._ownership.release(claim.place, now_ns)
+        lost = set(before) - set(addresses)
+        for claim in self._ownership.open_claims() if lost else ():
+            if claim.network_namespace == network_namespace and claim.place.address in lost:
+                self._release(claim.place, now_ns)
         new = [address for address in addresses if address not in before]
         self._claim_whole(network_namespace, new, since_ns, now_ns)
         for socket, listening in list(self.listeners.items()):
@@ -98,18 +100,17 @@ class Claims:
         for address in listening_addresses(socket.address, self._addresses.get(socket.network_namespace, [])):
             place = self._place(socket, address)
             if self._ownership.owner(place) == listening.endpoint:
-                self._ownership.release(place, now_ns)
+                self._release(place, now_ns)
 
     def gone(self, endpoint: int, now_ns: int) -> None:
         """An endpoint that is no more owns nothing."""
         for claim in self._ownership.open_claims():
             if claim.endpoint == endpoint:
-                self._ownership.release(claim.place, now_ns)
-        self._owners = {namespace: owner for namespace, owner in self._owners.items() if owner != endpoint}
+                self._release(claim.place, now_ns)
+        for namespace in [namespace for namespace, owner in self._owners.items() if owner == endpoint]:
+            del self._owners[namespace]
+            self._addresses.pop(namespace, None)
         self.listeners = {socket: one for socket, one in self.listeners.items() if one.endpoint != endpoint}
-
-    def namespace_gone(self, network_namespace: int) -> None:
-        self._addresses.pop(network_namespace, None)
 
     def open(self) -> list[Claim]:
         return self._ownership.open_claims()
@@ -118,6 +119,7 @@ class Claims:
         return self._ownership.owners()
 
     def take_changes(self) -> list[Claim]:
+        self._released.clear()
         return self._ownership.take_changes()
 
     def _claim_whole(self, network_namespace: int, addresses: Iterable[bytes], since_ns: int, now_ns: int) -> None:
@@ -135,8 +137,12 @@ class Claims:
     def _claim(
         self, place: Place, endpoint: int, network_namespace: int, listening: bool, since_ns: int, now_ns: int
     ) -> None:
-        from_ns = since_ns if self._ownership.owner(place) is None else now_ns
+        from_ns = max(since_ns, self._released.get(place, 0)) if self._ownership.owner(place) is None else now_ns
         self._ownership.claim(place, endpoint, network_namespace, listening, from_ns)
+
+    def _release(self, place: Place, to_ns: int) -> None:
+        self._released[place] = to_ns
+        self._ownership.release(place, to_ns)
 
     def _place(self, socket: Socket, address: bytes) -> Place:
         return place_of(address, socket.port, socket.transport, socket.network_namespace, self.host_only)

@@ -64,6 +64,7 @@ class Host:
         self._older_clients: dict[tuple[bytes, bytes, int], str] = {}
         self._looked_ns = now_ns
         self._walked_ns = 0
+        self._lived_before: set[int] = set()
 
     def read(self, now_ns: int) -> Found:
         """The whole host, once, after the kernel's side has begun to count; all of it holds since then."""
@@ -83,6 +84,8 @@ class Host:
         processes = self._one_process_each_named_cgroup()
         self._release_what_is_gone(now_ns)
         self._learn_namespaces(processes, since_ns, now_ns)
+        if self._own_namespace in self._namespaces_of_host:
+            self.claims.has_addresses(self._own_namespace, read_addresses(self.proc, "self"), since_ns, now_ns)
         self._check_listeners(now_ns)
 
     def endpoint_of(self, flow: KernelFlow, time_ns: int) -> Endpoint:
@@ -90,10 +93,7 @@ class Host:
         if flow.id == OTHER_FLOW:
             return self.book.process(OTHER_COMMAND, "/", 0)
         identity, path = self._identity(flow.cgroup_id, flow.process_id, time_ns)
-        if identity.named:
-            endpoint = self._named(identity, path, flow.process_id)
-        else:
-            endpoint = self._process(flow, path)
+        endpoint = self._named(identity, path, flow.process_id) if identity.named else self._process(flow, path)
         if flow.role == ROLE_SERVER and endpoint.network_namespace:
             socket = Socket(endpoint.network_namespace, flow.local_address, flow.port, flow.transport)
             listening = Listening(endpoint.id, flow.cgroup_id, flow.process_id, endpoint.command)
@@ -126,12 +126,15 @@ class Host:
         found = (self.claims.addresses(namespace) or [] for namespace in namespaces)
         return sorted({one for part in found for one in part if not is_loopback(one) and not is_link_local(one)})
 
-    def forget(self, used: set[int], used_cgroups: set[int]) -> None:
-        """Drops endpoints that no flow and no claim is about."""
+    def forget(self, used: set[int]) -> None:
+        """Drops endpoints that no flow and no claim is about, and cgroups that were gone at the last call too."""
         self.book.forget(used | self.claims.owners())
-        self.index.forget(used_cgroups)
-        living = self.index.living()
-        self._identities = {known: one for known, one in self._identities.items() if known in living}
+        living = set(self.index.living())
+        self.index.forget(self._lived_before)
+        self._identities = {
+            known: one for known, one in self._identities.items() if known in living or known in self._lived_before
+        }
+        self._lived_before = living
 
     def _walk(self, now_ns: int) -> None:
         self._walked_ns = now_ns
@@ -139,11 +142,12 @@ class Host:
             self._learn_cgroup(cgroup_id)
 
     def _learn_cgroup(self, cgroup_id: int) -> CgroupIdentity:
-        known = self._identities.get(cgroup_id)
-        if known is None:
-            known = self._identities[cgroup_id] = identify(self.index.path(cgroup_id) or "/")
-            if known.named:
-                self._new_named.append(cgroup_id)
+        known, path = self._identities.get(cgroup_id), self.index.path(cgroup_id)
+        if known is not None or path is None:
+            return known or NAMELESS
+        known = self._identities[cgroup_id] = identify(path)
+        if known.named:
+            self._new_named.append(cgroup_id)
         return known
 
     def _identity(self, cgroup_id: int, process_id: int, now_ns: int) -> tuple[CgroupIdentity, str]:

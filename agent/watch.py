@@ -1,0 +1,218 @@
+"""From what the kernel tells to what the aggregator gets: announcements named, counts translated.
+
+Used from the kernel's thread; `everything` from any.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from google.protobuf.duration_pb2 import Duration
+from plumbline.v1 import flow_pb2
+from plumbline.v1.columns import Columns
+
+from agent.coalescing import Portion, Span
+from agent.dictionary import Dictionary
+from agent.dns import parse_response
+from agent.identity.addresses import Claim
+from agent.identity.endpoints import Endpoint
+from agent.identity.host import Found, Host
+from agent.outbox import Note, Status, timestamp
+from agent.records import Announcement, DnsSeen, FlowSeen, Kernel, KernelFlow, ListenerSeen, NameSeen
+from agent.routes import fold
+from agent.text import carried
+
+_SECOND_NS = 1_000_000_000
+_LOOK_AGAIN_NS = 15 * _SECOND_NS
+_TIDY_NS = 60 * _SECOND_NS
+UNKNOWN_FLOW = "unknown_flow"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one drain is worth to the outbox; notes by the field of a batch."""
+
+    notes: dict[str, list[Note]]
+    portion: Portion
+    status: Status
+
+
+class Watch:
+    """One kernel, the host it is about, and the ids of both."""
+
+    def __init__(self, kernel: Kernel, host: Host) -> None:
+        self._kernel = kernel
+        self._host = host
+        self._dictionary = Dictionary()
+        self._answers: list[Note] = []
+        self._lock = threading.Lock()
+        self._now_ns = self._looked_ns = self._tidied_ns = 0
+        self.cgroups = self.named_cgroups = self.flows = self.names = self.endpoints = 0
+
+    def merge(self, found: Found, buffered: Iterable[Announcement], now_ns: int) -> None:
+        """The host as it was read at the start, then what was announced meanwhile."""
+        self._now_ns = self._looked_ns = self._tidied_ns = now_ns
+        self._mark_named()
+        self._kernel.adopt_connections(found.open_connections)
+        self.hear(buffered)
+
+    def listen(self, timeout_seconds: float) -> tuple[bool, bool]:
+        """Waits for announcements: whether there were any, and whether a flow was among them."""
+        heard = self._kernel.poll(timeout_seconds)
+        return bool(heard), self.hear(heard)
+
+    def hear(self, announcements: Iterable[Announcement]) -> bool:
+        """Whether a flow was among them."""
+        flows = 0
+        with self._lock:
+            for one in announcements:
+                match one:
+                    case FlowSeen(flow, time_ns):
+                        flows += 1
+                        self._learn_flow(flow, time_ns)
+                    case NameSeen(name_id, kind, raw, _):
+                        self._dictionary.learn_name(name_id, kind, _text(kind, raw), self._now_ns)
+                    case ListenerSeen():
+                        self._host.listener(one)
+                    case DnsSeen():
+                        self._learn_answer(one)
+        return flows > 0
+
+    def drain(self, now_ns: int, delivered: bool) -> Observation:
+        """What was counted since the last drain. `delivered`: nothing refers to old ids any more."""
+        self._now_ns = now_ns
+        drained = self._kernel.drain(now_ns)
+        # Announced before it was counted, so what was drained has its names now.
+        self.hear(self._kernel.poll(0))
+        if now_ns - self._looked_ns > _LOOK_AGAIN_NS:
+            self._looked_ns = now_ns
+            with self._lock:
+                self._host.refresh(now_ns)
+        self._mark_named()
+        with self._lock:
+            for flow_id in self._dictionary.unknown_flows(drained.flows, drained.requests):
+                flow = self._kernel.known_flow(flow_id)
+                if flow is not None:
+                    self._learn_flow(flow, drained.from_ns)
+            flows, requests, unknown = self._dictionary.translate(drained.flows, drained.requests, now_ns)
+            if now_ns - self._tidied_ns > _TIDY_NS:
+                self._tidied_ns = now_ns
+                self._tidy(now_ns, delivered)
+            notes = self._new_notes()
+        lost = Counter(drained.lost)
+        if unknown:
+            lost[UNKNOWN_FLOW] += unknown
+        status = Status(now_ns, self._missing(), self._host.own_addresses(), lost, Counter(drained.dropped))
+        status.parsed_bytes, status.all_bytes = _coverage(flows)
+        return Observation(notes, Portion(Span(drained.from_ns, drained.to_ns), flows, requests), status)
+
+    def everything(self) -> dict[str, list[Note]]:
+        """Whatever rows may refer to, as if it were new."""
+        with self._lock:
+            flows, names = self._dictionary.everything()
+            return {
+                "endpoints": [_endpoint(one) for one in self._host.book.all()],
+                "flow_definitions": [*flows],
+                "names": [*names],
+                "ownerships": [_ownership(claim) for claim in self._host.claims.open()],
+            }
+
+    def _learn_flow(self, flow: KernelFlow, time_ns: int) -> None:
+        self._dictionary.learn_flow(flow, self._host.endpoint_of(flow, time_ns).id, time_ns)
+
+    def _learn_answer(self, seen: DnsSeen) -> None:
+        response = parse_response(seen.message)
+        if response is None or not response.addresses:
+            return
+        endpoint = self._dictionary.endpoint_of(seen.flow_id)
+        if not endpoint:
+            flow = self._kernel.known_flow(seen.flow_id)
+            if flow is None:
+                return
+            endpoint = self._host.endpoint_of(flow, seen.time_ns).id
+        self._answers.append(
+            flow_pb2.DnsAnswer(
+                endpoint=endpoint,
+                name=response.name,
+                addresses=response.addresses,
+                time=timestamp(seen.time_ns),
+                ttl=Duration(seconds=response.ttl_seconds),
+            )
+        )
+
+    def _mark_named(self) -> None:
+        new = self._host.take_new_named_cgroups()
+        self.named_cgroups += len(new)
+        if new:
+            self._kernel.mark_named_cgroups(new)
+
+    def _new_notes(self) -> dict[str, list[Note]]:
+        flows, names = self._dictionary.take_new()
+        answers, self._answers = self._answers, []
+        self.flows, self.names = self._dictionary.flows, self._dictionary.names
+        self.endpoints, self.cgroups = len(self._host.book.all()), len(self._host.index.living())
+        return {
+            "endpoints": [_endpoint(one) for one in self._host.book.take_changed()],
+            "flow_definitions": [*flows],
+            "names": [*names],
+            "ownerships": [_ownership(claim) for claim in self._host.claims.take_changes()],
+            "dns_answers": answers,
+        }
+
+    def _missing(self) -> list[flow_pb2.MissingPart]:
+        return [
+            flow_pb2.MissingPart(part=one.part, reason=one.reason, remedy=one.remedy) for one in self._kernel.missing
+        ]
+
+    def _tidy(self, now_ns: int, delivered: bool) -> None:
+        flows, names = self._dictionary.strike_idle(now_ns)
+        if flows:
+            self._kernel.forget_flows(flows)
+        if names:
+            self._kernel.forget_names(names)
+        if delivered:
+            self._dictionary.forget(now_ns)
+            self._host.forget(set(self._dictionary.endpoints()))
+
+
+def _text(kind: flow_pb2.NameKind, raw: bytes) -> str:
+    if kind == flow_pb2.NAME_KIND_ROUTE:
+        return carried(fold(raw))
+    return carried(raw).lower()
+
+
+def _coverage(flows: Columns) -> tuple[int, int]:
+    sent, received = np.sum(flows["bytes_sent"], dtype=np.uint64), np.sum(flows["bytes_received"], dtype=np.uint64)
+    return int(np.sum(flows["parsed_bytes"], dtype=np.uint64)), int(sent) + int(received)
+
+
+def _endpoint(endpoint: Endpoint) -> flow_pb2.LocalEndpoint:
+    identity = endpoint.identity
+    return flow_pb2.LocalEndpoint(
+        id=endpoint.id,
+        kind=identity.kind,
+        pod_uid=identity.pod_uid,
+        container_id=identity.container_id,
+        unit=carried(identity.unit),
+        command=carried(endpoint.command),
+        cgroup_path=carried(endpoint.cgroup_path),
+        network_namespace=endpoint.network_namespace,
+    )
+
+
+def _ownership(claim: Claim) -> flow_pb2.Ownership:
+    ownership = flow_pb2.Ownership(
+        endpoint=claim.endpoint,
+        address=claim.place.address,
+        port=claim.place.port,
+        transport=claim.place.transport,  # type: ignore[arg-type]
+        realm=claim.place.realm,
+        network_namespace=claim.network_namespace,
+        listening=claim.listening,
+    )
+    getattr(ownership, "from").CopyFrom(timestamp(claim.from_ns))
+    if claim.to_ns is not None:
+        ownership.to.CopyFrom(timestamp(claim.to_ns))
+    return ownership
