@@ -4,9 +4,10 @@ load.py PLAN OUT     PLAN: {"jobs": [job, ...]}, all at once; OUT: {"rows": [row
 
 A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} and by kind
   requests    "connections": c, "requests": n, "requests_per_connection" (0: all), "depth": requests in one write,
-              "paths": [[method, path], ...] taken in turn, "body": of what has one, "rate": requests a second (0: as fast as it goes)
+              "paths": [[method, path], ...] taken in turn, "body": of what has one,
+              "rate": requests a second (0: as fast as it goes)
   unanswered  "times", "path", "by": "client" (it closes after "after" seconds) or "server"
-  failed      "times", "patience" seconds (0: what the kernel has), "reason" is what the connects are expected to be
+  failed      "times", "patience" seconds (0: what the kernel has)
   silent      "times": connections without a byte
   half        "times": half a request head, then the client closes
   garbage     "times", "seed": random bytes, then the client closes
