@@ -48,7 +48,7 @@ class Workload:
     def start(
         self,
         program: str,
-        command: Sequence[str | Path],
+        command: Sequence[object],
         listens: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Program:
@@ -60,7 +60,7 @@ class Workload:
             self.listens.append((address, port))
         return started
 
-    def run(self, program: str, command: Sequence[str | Path], timeout_seconds: float = 120) -> str:
+    def run(self, program: str, command: Sequence[object], timeout_seconds: float = 120) -> str:
         """Runs a program to its end and returns its output. Raises ProgramFailed."""
         started = self.start(program, command)
         started.wait(timeout_seconds)
@@ -185,7 +185,7 @@ class Cluster:
         self.resolver_counts = self.directory / "resolver.json"
         self._write_zone()
         addresses = [network.RESOLVER_IPV4, network.RESOLVER_IPV6]
-        files: list[str | Path] = ["--zone", self._zone_file, "--counts", self.resolver_counts]
+        files = ["--zone", self._zone_file, "--counts", self.resolver_counts]
         command = [processes.PYTHON, APPS / "resolver.py", *files, *addresses]
         self.resolver.start("dns", command, listens=[f"{addresses[0]}:53", f"[{addresses[1]}]:53"])
 

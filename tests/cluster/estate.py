@@ -14,7 +14,7 @@ from typing import Any
 from tests.cluster import network, traffic
 from tests.cluster.cluster import APPS, INTERNET, Cluster, Workload
 from tests.cluster.processes import PYTHON, Program
-from tests.cluster.traffic import A, AAAA, Job
+from tests.cluster.traffic import AAAA, A, Job
 from tests.cluster.truth import Row, Truth
 
 PAYMENTS_API, FILES, FILES_ALIAS = "api.payments.example", "files.partner.example", "edge7.cdn.example"

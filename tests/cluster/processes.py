@@ -89,9 +89,7 @@ class Program:
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
 
 
-def start(
-    place: Place, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
-) -> Program:
+def start(place: Place, name: str, command: Sequence[object], environment: Mapping[str, str] | None = None) -> Program:
     """Starts command in place; its output goes to NAME.log beside the others."""
     inside = {
         "CLUSTER_CGROUP": str(place.cgroup),
@@ -102,9 +100,7 @@ def start(
     return spawn(name, ["sh", "-c", _ENTER, "sh", *map(str, command)], place.logs, variables)
 
 
-def spawn(
-    name: str, command: Sequence[str | Path], logs: Path, environment: Mapping[str, str] | None = None
-) -> Program:
+def spawn(name: str, command: Sequence[object], logs: Path, environment: Mapping[str, str] | None = None) -> Program:
     """Starts command where the caller is, in a process group of its own (Ctrl-C reaches only the caller)."""
     output = logs / f"{name}.log"
     with output.open("ab") as sink:

@@ -177,7 +177,7 @@ async def connect(job, row):
     try:
         await asyncio.get_running_loop().sock_connect(one, where)
     except OSError as error:
-        row.failed[REASONS.get(error.errno, "other")] += 1
+        row.failed[reason_of(error, 0)] += 1
         one.close()
         return None
     return one
@@ -224,6 +224,12 @@ async def do_failed(job, row):
     await asyncio.gather(*(one_failure(job, row) for _ in range(job["times"])))
 
 
+def reason_of(error, patience):
+    if error.errno is None:  # Our own patience ended: a time-out, when the SYN was sent again by then.
+        return "timeout" if patience > 1 else "other"
+    return REASONS.get(error.errno, "other")
+
+
 async def one_failure(job, row):
     one, where = socket_for(job)
     loop = asyncio.get_running_loop()
@@ -231,11 +237,8 @@ async def one_failure(job, row):
     try:
         await asyncio.wait_for(loop.sock_connect(one, where), job.get("patience") or 30)
         row.connections += 1
-    except TimeoutError:
-        # By the product's rule: who gives up after the SYN was sent again met a time-out.
-        row.failed["timeout" if job["patience"] > 1 else "other"] += 1
     except OSError as error:
-        row.failed[REASONS.get(error.errno, "other")] += 1
+        row.failed[reason_of(error, job.get("patience", 0))] += 1
     finally:
         one.close()
 
