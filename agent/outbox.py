@@ -99,6 +99,10 @@ class Outbox:
         return [flying.batch for flying in self._in_flight]
 
     @property
+    def unacknowledged(self) -> int:
+        return len(self._in_flight)
+
+    @property
     def empty(self) -> bool:
         return not (self._in_flight or self.waiting.rows or any(self._notes.values()))
 

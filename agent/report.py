@@ -166,7 +166,7 @@ class Reporter:
             welcome.aggregator_version,
             welcome.contract_version,
             offset_seconds,
-            len(self._outbox.in_flight),
+            self._outbox.unacknowledged,
             self._outbox.waiting.rows,
         )
         self._acknowledged_at = time.monotonic()
@@ -177,7 +177,7 @@ class Reporter:
         while True:
             self._changed.clear()
             while (batch := self._outbox.cut(time.time_ns())) is not None:
-                if len(self._outbox.in_flight) == 1:
+                if self._outbox.unacknowledged == 1:
                     self._acknowledged_at = time.monotonic()
                 await self._write(call, batch)
             await self._changed.wait()
@@ -200,7 +200,7 @@ class Reporter:
         while True:
             await asyncio.sleep(_ACKNOWLEDGEMENT_SECONDS / 10)
             silent_seconds = time.monotonic() - self._acknowledged_at
-            if self._outbox.in_flight and silent_seconds > _ACKNOWLEDGEMENT_SECONDS:
+            if self._outbox.unacknowledged and silent_seconds > _ACKNOWLEDGEMENT_SECONDS:
                 raise Unreachable(
                     f"it has acknowledged nothing for {_ACKNOWLEDGEMENT_SECONDS:g} s", "look at the aggregator's log"
                 )
