@@ -91,6 +91,7 @@ class Outbox:
         self._notes: dict[str, dict[object, Note]] = {name: {} for name in _NOTE_KEYS}
         self._given_up: Counter[str] = Counter()
         self._status: Status | None = None
+        self._pressing = False
         self._last_cut_ns = 0
 
     @property
@@ -122,9 +123,10 @@ class Outbox:
                 del kept[next(iter(kept))]
                 self._given_up[f"{field_name}_undelivered"] += 1
 
-    def add(self, portion: Portion, status: Status) -> None:
-        """The counts of one interval, and what the host says about it."""
+    def add(self, portion: Portion, status: Status, quiet: bool = False) -> None:
+        """The counts of one interval, and what the host says about it. `quiet`: they can wait for a heartbeat."""
         self.waiting.add(portion)
+        self._pressing |= bool(portion.rows) and not quiet
         status.dropped.update(self._given_up)
         self._given_up.clear()
         if self._status is None:
@@ -169,7 +171,7 @@ class Outbox:
         self.acknowledged = remembered
 
     def _something_to_say(self, now_ns: int) -> bool:
-        if self.waiting.rows or any(self._notes.values()):
+        if self._pressing or any(self._notes.values()):
             return True
         status = self._status
         return status is not None and (status.urgent or now_ns - self._last_cut_ns >= self._heartbeat_ns)
@@ -188,6 +190,7 @@ class Outbox:
         if self._status is not None and not self.waiting.rows and room:
             batch.host_status.CopyFrom(_host_status(self._status))
             self._status = None
+        self._pressing = bool(self.waiting.rows) and self._pressing
         self._last_cut_ns = now_ns
         self._in_flight.append(InFlight(batch, oldest_ns))
         return batch

@@ -37,12 +37,17 @@ class Observation:
     notes: dict[str, list[Note]]
     portion: Portion
     status: Status
+    # Nothing but this agent's own reports: their counts would make the next report, and so on for ever.
+    only_own: bool
 
 
 class Watch:
-    """One kernel, the host it is about, and the ids of both."""
+    """One kernel, the host it is about, and the ids of both. `own_process_id`: who reports."""
 
-    def __init__(self, kernel: Kernel, host: Host) -> None:
+    def __init__(self, kernel: Kernel, host: Host, own_process_id: int) -> None:
+        self._own_process_id = own_process_id
+        self._own_ends: set[tuple[bytes, bytes, int]] = set()
+        self._own_flows: set[int] = set()
         self._kernel = kernel
         self._host = host
         self._dictionary = Dictionary()
@@ -106,7 +111,8 @@ class Watch:
             lost[UNKNOWN_FLOW] += unknown
         status = Status(now_ns, self._missing(), self._host.own_addresses(), lost, Counter(drained.dropped))
         status.parsed_bytes, status.all_bytes = _coverage(flows)
-        return Observation(notes, Portion(Span(drained.from_ns, drained.to_ns), flows, requests), status)
+        portion = Portion(Span(drained.from_ns, drained.to_ns), flows, requests)
+        return Observation(notes, portion, status, self._own_flows.issuperset(np.unique(flows["flow"]).tolist()))
 
     def everything(self) -> dict[str, list[Note]]:
         """Whatever rows may refer to, as if it were new."""
@@ -120,7 +126,12 @@ class Watch:
             }
 
     def _learn_flow(self, flow: KernelFlow, time_ns: int) -> None:
-        self._dictionary.learn_flow(flow, self._host.endpoint_of(flow, time_ns).id, time_ns)
+        flow_id = self._dictionary.learn_flow(flow, self._host.endpoint_of(flow, time_ns).id, time_ns)
+        if flow.process_id == self._own_process_id and flow.role == flow_pb2.ROLE_CLIENT:
+            self._own_ends.add((flow.peer_address, flow.local_address, flow.port))
+            self._own_flows.add(flow_id)
+        elif (flow.local_address, flow.peer_address, flow.port) in self._own_ends:
+            self._own_flows.add(flow_id)
 
     def _learn_answer(self, seen: DnsSeen) -> None:
         response = parse_response(seen.message)

@@ -45,6 +45,7 @@ class Found:
     open_connections: list[OpenConnection]
     network_namespaces: int
     listeners: int
+    processes: int
 
 
 class Host:
@@ -75,7 +76,9 @@ class Host:
         for namespace, listener, process in reading.listeners:
             socket = Socket(namespace, listener.address, listener.port, listener.transport)
             self._listens(socket, process, since_ns)
-        return Found(self._open_connections(reading), len(reading.addresses), len(reading.listeners))
+        return Found(
+            self._open_connections(reading), len(reading.addresses), len(reading.listeners), len(reading.processes)
+        )
 
     def refresh(self, now_ns: int) -> None:
         """What came and went since the last look."""
@@ -107,7 +110,9 @@ class Host:
             endpoint = self._named(identity, path, seen.process_id)
             namespace = endpoint.network_namespace
         else:
-            endpoint = self.book.process(seen.command, path, namespace)
+            # The kernel notes the name of a thread.
+            command = self.proc.command(seen.process_id) or seen.command
+            endpoint = self.book.process(command, path, namespace)
         if namespace and self.claims.addresses(namespace) is None:
             process = Process(seen.process_id, seen.cgroup_id, path, namespace)
             self._learn_namespaces([process], self._looked_ns, seen.time_ns)
@@ -173,20 +178,20 @@ class Host:
         namespace = self.proc.network_namespace(flow.process_id) if flow.process_id else 0
         namespace = namespace or self.claims.namespace_of(flow.local_address)
         namespace = namespace or self._namespace_in(path) or self._own_namespace
-        return self.book.process(flow.command or self._older_command(flow), path, namespace)
+        # The kernel notes the name of a thread; of a process that is gone already, nothing else is known.
+        command = self.proc.command(flow.process_id) if flow.process_id else ""
+        return self.book.process(command or flow.command or self._older_command(flow), path, namespace)
 
     def _older_command(self, flow: KernelFlow) -> str:
         """Of a socket that is older than the agent, so that the kernel's side noted nothing."""
         if flow.role == ROLE_CLIENT:
-            known = self._older_clients.get((flow.local_address, flow.peer_address, flow.port), "")
-        else:
-            named = (
-                one.command
-                for socket, one in self.claims.listeners.items()
-                if one.cgroup_id == flow.cgroup_id and (socket.port, socket.transport) == (flow.port, flow.transport)
-            )
-            known = next(named, "")
-        return known or (self.proc.command(flow.process_id) if flow.process_id else "")
+            return self._older_clients.get((flow.local_address, flow.peer_address, flow.port), "")
+        named = (
+            one.command
+            for socket, one in self.claims.listeners.items()
+            if one.cgroup_id == flow.cgroup_id and (socket.port, socket.transport) == (flow.port, flow.transport)
+        )
+        return next(named, "")
 
     def _namespace_in(self, path: str) -> int:
         """Of any process in a cgroup; not of the root, where anything may be."""
