@@ -106,6 +106,9 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with leftovers.undisturbed():
+            # First those that are known: one that has just been started may not be in its cgroup yet.
+            for program in (program for workload in self.workloads for program in workload.programs):
+                program.kill()
             leftovers.remove(self.id)
         self._signals.__exit__(None, None, None)
 

@@ -45,8 +45,7 @@ def remove(identity: str) -> None:
     """Ends what runs in a cluster and removes what it has; what is gone already is no error."""
     root = cgroup_mount() / identity
     if root.is_dir():
-        (root / "cgroup.kill").write_text("1")
-        processes.wait_until(lambda: _is_empty(root), f"the processes of {identity} ended")
+        processes.wait_until(lambda: _is_killed(root), f"the processes of {identity} ended")
         for directory, _, _ in os.walk(root, topdown=False):
             Path(directory).rmdir()
     network.remove_namespaces(identity)
@@ -68,7 +67,8 @@ def _places() -> list[Path]:
     return [place for place in places if place.is_dir()]
 
 
-def _is_empty(cgroup: Path) -> bool:
+def _is_killed(cgroup: Path) -> bool:
+    (cgroup / "cgroup.kill").write_text("1")
     return "populated 0" in (cgroup / "cgroup.events").read_text()
 
 

@@ -180,13 +180,11 @@ def _no_probe(address: str) -> str:
 
 
 def _route_between_links(namespace: str) -> None:
-    """Before the namespace has links: theirs are then usable at once, without a second for duplicate addresses;
-    every packet that cannot be passed on is told to its sender."""
+    """Before the namespace has links: theirs are then usable at once, without a second for duplicate addresses."""
     keys = (
         "net.ipv4.ip_forward=1",
         "net.ipv6.conf.all.forwarding=1",
         "net.ipv6.conf.default.accept_dad=0",
-        "net.ipv4.icmp_ratelimit=0",
     )
     _run(["nsenter", f"--net={NAMESPACES / namespace}", "sysctl", "-qw", *keys], "")
 
