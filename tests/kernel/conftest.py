@@ -1,0 +1,26 @@
+"""A running system: the miniature cluster's estate, and the product that watches it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.estate import Estate
+from tests.cluster.product import Product
+
+
+@dataclass
+class System:
+    cluster: Cluster
+    estate: Estate
+    product: Product
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    """Two hosts whose services run already, two agents, one aggregator."""
+    with Cluster() as cluster:
+        estate = Estate(cluster)
+        with Product(cluster) as product:
+            yield System(cluster, estate, product)
