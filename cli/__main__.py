@@ -37,6 +37,14 @@ class _Commands(click.Group):
         command: click.Command = module.command_for(cmd_name) if cmd_name in QUESTIONS else module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader went away (plumb graph | head); what it wanted it has. Python would flush once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return Status.DONE
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in _COMMANDS.items()])
@@ -64,10 +72,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _refuse(failed.format_message(), Status.WRONG_USE)
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        # The reader went away (plumb graph | head); what it wanted it has.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Status.DONE
     return int(returned or Status.DONE)
 
 

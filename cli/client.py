@@ -107,7 +107,7 @@ class Aggregator:
         """
         position: topology_pb2.Position | None = None
         pause_seconds = _FIRST_PAUSE_SECONDS
-        is_lost = False
+        has_answered = is_lost = False
         while True:
             request = topology_pb2.WatchTopologyRequest(
                 window=_span(selection.window_seconds), filter=_filter(selection), resume=position
@@ -115,11 +115,11 @@ class Aggregator:
             try:
                 for response in self._topology.WatchTopology(request, metadata=self._metadata):
                     position = _next_position(position, response)
-                    pause_seconds, is_lost = _FIRST_PAUSE_SECONDS, False
+                    pause_seconds, has_answered, is_lost = _FIRST_PAUSE_SECONDS, True, False
                     yield response
             except grpc.RpcError as error:
                 failure = self._failure(error)
-                if (position is None and not is_lost) or failure.status is not Status.NOT_REACHED:
+                if not has_answered or failure.status is not Status.NOT_REACHED:
                     raise failure from error
                 if not is_lost:
                     on_lost(f"The connection to {self._address} broke; trying until it is back.")

@@ -1,8 +1,12 @@
 """A real server of the contract's reading half in this process, with a small graph that never changes by itself."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -14,6 +18,7 @@ from plumbline.v1 import insight_pb2, insight_pb2_grpc, topology_pb2, topology_p
 
 from cli import __main__ as plumb
 
+TREE = Path(__file__).parents[3]
 FROM, TO = "2026-01-02T03:04:05Z", "2026-01-02T03:09:05Z"
 
 
@@ -115,3 +120,29 @@ def run(*arguments: str) -> Ended:
     with CliRunner().isolation() as (stdout, stderr, _):
         status = plumb.run(arguments)
         return Ended(status, stdout.getvalue().decode(), stderr.getvalue().decode())
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `plumb`, or another program, as a process of its own that does not outlive the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, program: Sequence[str] = ("-m", "cli")) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=TREE
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Waits until the condition holds; a test that waits in vain fails here."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{condition} did not come true in {seconds} s"
+        time.sleep(0.01)

@@ -1,0 +1,156 @@
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from plumbline.v1.jsonform import to_json
+from plumbline.v1.topology_pb2 import (
+    CHANGE_KIND_APPEARED,
+    CHANGE_KIND_HOST_STALE,
+    CHANGE_KIND_RENAMED,
+    CHANGE_KIND_UPDATED,
+    CHANGE_KIND_VANISHED,
+    NODE_KIND_PROCESS,
+    Bookmark,
+    Change,
+    Delta,
+    Host,
+    Node,
+    Position,
+    Restart,
+    SnapshotPart,
+    Topology,
+    WatchTopologyResponse,
+)
+
+from .conftest import TO, Served, eventually
+
+Start = Callable[..., subprocess.Popen[str]]
+TIME = f"{TO[:-1]}.000Z"
+NEW = Node(id="alpha/new", name="new", kind=NODE_KIND_PROCESS, listens=[81])
+
+
+def snapshot(topology: Topology, version: int, *, epoch: str = "e1", complete: bool = True) -> WatchTopologyResponse:
+    part = SnapshotPart(part=topology, complete=complete)
+    return WatchTopologyResponse(position=Position(epoch=epoch, version=version), snapshot=part)
+
+
+def delta(version: int, *changes: Change) -> WatchTopologyResponse:
+    event = WatchTopologyResponse(position=Position(epoch="e1", version=version), delta=Delta(changes=changes))
+    event.delta.time.FromJsonString(TO)
+    return event
+
+
+def restart(reason: str) -> WatchTopologyResponse:
+    return WatchTopologyResponse(position=Position(epoch="e2", version=1), restart=Restart(reason=reason))
+
+
+def row(process: subprocess.Popen[str]) -> Any:
+    assert process.stdout
+    return json.loads(process.stdout.readline())
+
+
+@pytest.fixture
+def watch(served: Served, started: Start) -> subprocess.Popen[str]:
+    """A watch that has its snapshot."""
+    process = started("watch", "--aggregator", served.address, "-o", "json")
+    served.events.put(snapshot(served.topology, 7))
+    eventually(lambda: served.requests and served.events.empty())
+    return process
+
+
+def test_each_change_is_one_line_at_once(served: Served, watch: subprocess.Popen[str]) -> None:
+    began = time.monotonic()
+    served.events.put(delta(8, Change(kind=CHANGE_KIND_APPEARED, node=NEW)))
+    assert row(watch) == {"version": 8, "time": TIME, "event": "appeared", "node": to_json(NEW)}
+    assert time.monotonic() - began < 1
+
+
+def test_numbers_alone_are_no_event(served: Served, watch: subprocess.Popen[str]) -> None:
+    edge = served.topology.edges[0]
+    served.events.put(delta(8, Change(kind=CHANGE_KIND_UPDATED, edge=edge)))
+    served.events.put(delta(9, Change(kind=CHANGE_KIND_VANISHED, edge=edge)))
+    assert row(watch) == {"version": 9, "time": TIME, "event": "vanished", "edge": to_json(edge)}
+
+
+def test_a_rename_says_what_it_was(served: Served, watch: subprocess.Popen[str]) -> None:
+    served.events.put(delta(8, Change(kind=CHANGE_KIND_RENAMED, node=NEW, previous_id="alpha/idle")))
+    told = row(watch)
+    assert (told["event"], told["previous_id"], told["node"]["id"]) == ("renamed", "alpha/idle", "alpha/new")
+
+
+def test_a_broken_connection_is_resumed_where_it_broke(served: Served, watch: subprocess.Popen[str]) -> None:
+    bookmark = WatchTopologyResponse(position=Position(epoch="e1", version=12), bookmark=Bookmark())
+    served.events.put(bookmark)
+    served.events.put(None)
+    eventually(lambda: len(served.requests) == 2)
+    assert served.requests[1].resume == bookmark.position
+    served.events.put(delta(13, Change(kind=CHANGE_KIND_APPEARED, node=NEW)))
+    assert row(watch)["version"] == 13
+    assert watch.stderr
+    assert watch.stderr.readline() == f"plumb: The connection to {served.address} broke; trying until it is back.\n"
+
+
+def test_half_a_snapshot_is_not_resumed(served: Served, started: Start) -> None:
+    started("watch", "--aggregator", served.address)
+    served.events.put(snapshot(served.topology, 7))
+    served.events.put(restart("too old"))
+    served.events.put(snapshot(Topology(nodes=[NEW]), 1, epoch="e2", complete=False))
+    served.events.put(None)
+    eventually(lambda: len(served.requests) == 2)
+    assert not served.requests[1].HasField("resume")
+
+
+def test_a_restart_is_told_with_what_changed_meanwhile(served: Served, watch: subprocess.Popen[str]) -> None:
+    served.events.put(restart("the aggregator began anew"))
+    gone = served.topology.nodes.pop(2)
+    served.events.put(snapshot(Topology(nodes=[NEW]), 1, epoch="e2", complete=False))
+    served.events.put(snapshot(served.topology, 1, epoch="e2"))
+    told = [row(watch) for _ in range(3)]
+    assert [(each["event"], each["version"]) for each in told] == [("resync", 1), ("appeared", 1), ("vanished", 1)]
+    assert told[0]["reason"] == "the aggregator began anew"
+    assert (told[1]["node"]["id"], told[2]["node"]["id"]) == ("alpha/new", gone.id)
+
+
+def test_lines_for_people(served: Served, started: Start) -> None:
+    process = started("watch", "--aggregator", served.address)
+    served.events.put(snapshot(served.topology, 7))
+    for number, change in enumerate([
+        Change(kind=CHANGE_KIND_APPEARED, node=NEW),
+        Change(kind=CHANGE_KIND_VANISHED, edge=served.topology.edges[1]),
+        Change(kind=CHANGE_KIND_HOST_STALE, host=Host(name="al\npha")),
+        Change(kind=CHANGE_KIND_RENAMED, node=NEW, previous_id="alpha/old"),
+    ]):  # fmt: skip
+        served.events.put(delta(8 + number, change))
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(4)] == [
+        "03:09:05  + appeared   node alpha/new  process  listens on 81\n",
+        "03:09:05  - vanished   edge alpha/backend -> api.pay.test  tls:443\n",
+        "03:09:05  ! host_stale host al\\npha\n",
+        "03:09:05  ~ renamed    node alpha/new  process  listens on 81 (was alpha/old)\n",
+    ]
+
+
+def test_the_end_is_quiet(watch: subprocess.Popen[str]) -> None:
+    watch.send_signal(signal.SIGINT)
+    _, stderr = watch.communicate(timeout=10)
+    assert (watch.returncode, stderr.strip()) == (130, "")
+
+
+def test_a_reader_that_goes_away_ends_it(served: Served, watch: subprocess.Popen[str]) -> None:
+    assert watch.stdout
+    watch.stdout.close()
+    served.events.put(delta(8, Change(kind=CHANGE_KIND_APPEARED, node=NEW)))
+    assert watch.wait(timeout=10) == 0
+    assert watch.stderr
+    assert watch.stderr.read() == ""
+
+
+def test_nobody_to_watch(started: Start) -> None:
+    process = started("watch", "--aggregator", "127.0.0.1:1")
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (4, "")
+    assert stderr.startswith("plumb: No aggregator answers at 127.0.0.1:1")
