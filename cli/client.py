@@ -181,11 +181,18 @@ def _filter(selection: Selection) -> topology_pb2.Filter:
 
 
 def _credentials(access: Access) -> Any:
-    if not access.tls_ca:
-        return None
     if bool(access.tls_cert) != bool(access.tls_key):
         raise Failure(Status.WRONG_USE, "A certificate and its key go together; give both --tls-cert and --tls-key.")
-    return grpc.ssl_channel_credentials(_read(access.tls_ca), _read(access.tls_key), _read(access.tls_cert))
+    if not access.tls_ca:
+        if access.tls_cert:
+            sentence = "A certificate of ours without TLS would never be shown; name the aggregator's with --tls-ca."
+            raise Failure(Status.WRONG_USE, sentence)
+        return None
+    authority = _read(access.tls_ca)
+    # The library would call it a connection that failed.
+    if b"-----BEGIN CERTIFICATE-----" not in (authority or b""):
+        raise Failure(Status.WRONG_USE, f"{access.tls_ca} holds no certificate; name a PEM file.")
+    return grpc.ssl_channel_credentials(authority, _read(access.tls_key), _read(access.tls_cert))
 
 
 def _token(access: Access) -> tuple[tuple[str, str], ...]:

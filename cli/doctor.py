@@ -37,7 +37,6 @@ def _hierarchy(findings: list[Finding]) -> str:
 def _rehearse(cgroup_root: Path) -> Iterator[Finding]:
     """The agent's own start: nothing less tells whether this kernel takes each program."""
     from agent.kernel.source import open_kernel
-
     from agent.records import KernelRefused
 
     try:

@@ -30,6 +30,19 @@ class Span(click.ParamType[float]):
         return seconds
 
 
+class Address(click.ParamType[str]):
+    """HOST:PORT, [IPv6]:PORT, or unix:PATH."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        port = re.fullmatch(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):(\d{1,5})", text, re.ASCII)
+        if not text.startswith("unix:") and not (port and int(port[1]) <= 65535):
+            self.fail(f"{text!r} is not an address; write it as HOST:PORT", param, ctx)
+        return text
+
+
 def reading(command: Command) -> Command:
     """Where the aggregator is and how to be let in: fills the parameter `access`."""
     for option in (
@@ -42,6 +55,7 @@ def reading(command: Command) -> Command:
         command = option(command)
     return click.option(
         "--aggregator",
+        type=Address(),
         default=DEFAULT_AGGREGATOR,
         envvar="PLUMBLINE_AGGREGATOR",
         show_default=True,

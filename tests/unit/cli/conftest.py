@@ -61,7 +61,7 @@ def shop() -> topology_pb2.Topology:
 
 @dataclass
 class Served(topology_pb2_grpc.TopologyServiceServicer, insight_pb2_grpc.InsightServiceServicer):
-    """What the server says. `events` feeds each watch; None in it breaks the connection."""
+    """What the server says. `events` feeds each watch; None in it breaks the connection. A refusal comes first."""
 
     topology: topology_pb2.Topology
     answers: dict[str, insight_pb2.AskResponse] = field(default_factory=dict)
@@ -69,10 +69,13 @@ class Served(topology_pb2_grpc.TopologyServiceServicer, insight_pb2_grpc.Insight
     events: SimpleQueue[topology_pb2.WatchTopologyResponse | None] = field(default_factory=SimpleQueue)
     requests: list[Any] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    refusal: tuple[grpc.StatusCode, str] | None = None
     address: str = ""
 
     def GetTopology(self, request: Any, context: Any) -> topology_pb2.GetTopologyResponse:  # noqa: N802
         self.requests.append(request)
+        if self.refusal:
+            context.abort(*self.refusal)
         self.metadata = {item.key: item.value for item in context.invocation_metadata()}
         return topology_pb2.GetTopologyResponse(topology=self.topology)
 
