@@ -42,7 +42,8 @@ def _rehearse(cgroup_root: Path) -> Iterator[Finding]:
     try:
         kernel = open_kernel(cgroup_root)
     except KernelRefused as refused:
-        yield Finding("load and attach", State.MISSING, refused.reason, f"{refused.remedy}.")
+        remedy = f"{refused.remedy[:1].upper()}{refused.remedy[1:]}."
+        yield Finding("load and attach", State.MISSING, refused.reason, remedy)
         return
     try:
         yield from (Finding(f"program {name}", State.OK, "loaded and attached") for name in kernel.attached)
