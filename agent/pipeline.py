@@ -49,6 +49,9 @@ async def run(settings: Settings, stop: asyncio.Event | None = None, open_kernel
     except KernelRefused as refused:
         log.write("kernel_refused", reason=refused.reason, remedy=refused.remedy)
         return REFUSED
+    except OSError as error:
+        log.write("agent_failed", reason=str(error), remedy="see `plumb doctor`, and start it again")
+        return REFUSED
 
 
 class Agent:
