@@ -13,6 +13,8 @@ NODE_ANNOTATION = "plumbline.dev/node"
 HOST_ANNOTATION = "plumbline.dev/host"
 # Stands on what the portal feed wrote: an observation that comes back must not count as a declaration.
 OBSERVED_ANNOTATION = "plumbline.dev/observed"
+# Types of Component that are no process of their own.
+NOT_RUNNING_TYPES = frozenset("library website documentation docs template tool cli sdk package".split())
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,6 +57,11 @@ class Entity:
     @property
     def ref(self) -> str:
         return f"{self.kind}:{self.namespace}/{self.name}".lower()
+
+    @property
+    def runs(self) -> bool:
+        """Whether something is expected to run under its name."""
+        return self.kind == COMPONENT and self.type.lower() not in NOT_RUNNING_TYPES
 
     def annotated(self, key: str) -> tuple[str, ...]:
         """The values of an annotation that may list several, separated by commas."""

@@ -4,24 +4,23 @@ Pure: a Case is frozen and made of values only, so that an answer can be had aga
 Indexes are made once, when first asked for.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from plumbline.v1.jsonform import to_json
-from plumbline.v1.topology_pb2 import EDGE_CLASS_PROBE, EDGE_CLASS_SCRAPE, EDGE_CLASS_SELF, Edge, Node, Topology
+from plumbline.v1.topology_pb2 import Edge, Node, Topology
 
 from aggregator.catalog.model import Declarations
 from aggregator.insight.callgraph import CallGraph
-from aggregator.insight.edges import is_used
+from aggregator.insight.edges import is_background, is_used
 from aggregator.insight.joining import Join, join
 from aggregator.insight.watched import Watch, watch
 
 Json = dict[str, Any]
-
-_BACKGROUND = (EDGE_CLASS_PROBE, EDGE_CLASS_SCRAPE, EDGE_CLASS_SELF)
 
 
 class Verdict(Enum):
@@ -58,9 +57,16 @@ class Case:
     @cached_property
     def traffic(self) -> tuple[Edge, ...]:
         """Edges that are a use: no probe, no scrape, nothing of Plumbline's own; something happened on them."""
-        return tuple(
-            edge for edge in self.topology.edges if getattr(edge, "class") not in _BACKGROUND and is_used(edge)
-        )
+        return tuple(edge for edge in self.topology.edges if not is_background(edge) and is_used(edge))
+
+    @cached_property
+    def edges_of(self) -> Mapping[str, Sequence[Edge]]:
+        """The traffic at each node, in and out. A node without any is not in it."""
+        found: dict[str, list[Edge]] = defaultdict(list)
+        for edge in self.traffic:
+            for end in {edge.source, edge.target}:
+                found[end].append(edge)
+        return dict(found)
 
     @cached_property
     def join(self) -> Join:
@@ -92,7 +98,7 @@ class Case:
             return self.nodes[subject]
         wanted = subject.lower()
         found = [node for node in self.topology.nodes if wanted in (node.id.lower(), node.name.lower())]
-        found = found or [self.nodes[id] for id in self.join.nodes_of.get(wanted, ())]
+        found = found or [self.nodes[node_id] for node_id in self.join.nodes_of.get(wanted, ())]
         if len(found) == 1:
             return found[0]
         if not found:

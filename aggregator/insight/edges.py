@@ -1,6 +1,9 @@
 """What one edge says by itself, in the words that every question uses."""
 
 from plumbline.v1.topology_pb2 import (
+    EDGE_CLASS_PROBE,
+    EDGE_CLASS_SCRAPE,
+    EDGE_CLASS_SELF,
     NODE_KIND_EXTERNAL,
     NODE_KIND_POD,
     NODE_KIND_PROCESS,
@@ -17,6 +20,17 @@ INSIDE_KINDS = RUNNING_KINDS | {NODE_KIND_SERVICE}
 OUTSIDE_KINDS = frozenset({NODE_KIND_THIRD_PARTY, NODE_KIND_EXTERNAL})
 DNS = "dns"
 DNS_PORT = 53
+_BACKGROUND = frozenset({EDGE_CLASS_PROBE, EDGE_CLASS_SCRAPE, EDGE_CLASS_SELF})
+
+
+def is_background(edge: Edge) -> bool:
+    """A probe, a scrape or Plumbline's own traffic: never a dependant, never a use."""
+    return getattr(edge, "class") in _BACKGROUND
+
+
+def is_our_own(edge: Edge) -> bool:
+    """Traffic to Plumbline itself: agents that report, readers that ask."""
+    return bool(getattr(edge, "class") == EDGE_CLASS_SELF)
 
 
 def failed_connections(edge: Edge) -> int:

@@ -12,8 +12,8 @@ def impact(case: Case, subject: str) -> Answer:
     graph = case.calls
     reach = graph.reach(node.id)
     affected = sorted(_affected(case, graph, reach), key=lambda row: (-row["share"], row["distance"], row["id"]))
-    nothing_seen = not affected and case.watch.share == 0
-    return case.answer({"node": node.id, "affected": affected}, Verdict.NOT_ENOUGH_SEEN if nothing_seen else Verdict.DONE)
+    verdict = Verdict.DONE if affected or case.watch.share else Verdict.NOT_ENOUGH_SEEN
+    return case.answer({"node": node.id, "affected": affected}, verdict)
 
 
 def _affected(case: Case, graph: CallGraph, reach: Reach) -> Iterator[Json]:

@@ -21,10 +21,14 @@ from aggregator.insight.edges import INSIDE_KINDS, OUTSIDE_KINDS
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A node is at most one entity; an entity may be several nodes (one unit on many hosts)."""
+    """A node is at most one entity; an entity may be several nodes (one unit on many hosts).
+
+    `undecided` are entities that some node may be, were it not that others fit it as well.
+    """
 
     entity_of: Mapping[str, str]
     nodes_of: Mapping[str, tuple[str, ...]]
+    undecided: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
 
@@ -32,6 +36,7 @@ def join(nodes: Iterable[Node], declarations: Declarations) -> Join:
     names = _Names(declarations.entities.values())
     entity_of: dict[str, str] = {}
     nodes_of: dict[str, list[str]] = defaultdict(list)
+    undecided: set[str] = set()
     problems: dict[Problem, None] = {}
     for node in nodes:
         candidates = names.candidates(node)
@@ -45,10 +50,12 @@ def join(nodes: Iterable[Node], declarations: Declarations) -> Join:
                 f"say which with the annotation {NODE_ANNOTATION} or {HOST_ANNOTATION} on that one alone."
             )
             problems[Problem(first.place, first.ref, sentence)] = None
+            undecided.update(entity.ref for entity in candidates)
             continue
         entity_of[node.id] = first.ref
         nodes_of[first.ref].append(node.id)
-    return Join(entity_of, {ref: tuple(ids) for ref, ids in nodes_of.items()}, tuple(problems))
+    joined = {ref: tuple(ids) for ref, ids in nodes_of.items()}
+    return Join(entity_of, joined, frozenset(undecided), tuple(problems))
 
 
 def host_name(text: str) -> str:

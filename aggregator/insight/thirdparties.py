@@ -60,7 +60,8 @@ def _availability(edges: Sequence[Edge]) -> float | None:
 def _attempts(edges: Sequence[Edge]) -> int:
     """Requests, or connections opened where requests could not be read, and the connections that failed."""
     return sum(
-        (edge.requests if is_counted_by_requests(edge) else edge.connections) + failed_connections(edge) for edge in edges
+        (edge.requests if is_counted_by_requests(edge) else edge.connections) + failed_connections(edge)
+        for edge in edges
     )
 
 

@@ -45,10 +45,8 @@ class Watch:
 def watch(topology: Topology) -> Watch:
     from_ns = getattr(topology.window, "from").ToNanoseconds()
     to_ns = topology.window.to.ToNanoseconds()
-    hosts = {
-        host.name: HostWatch(host.name, _share(host, from_ns, to_ns), host.stale, host.coverage) for host in topology.hosts
-    }
-    return Watch(hosts, from_ns, to_ns)
+    hosts = [HostWatch(host.name, _share(host, from_ns, to_ns), host.stale, host.coverage) for host in topology.hosts]
+    return Watch({host.name: host for host in hosts}, from_ns, to_ns)
 
 
 def _share(host: Host, from_ns: int, to_ns: int) -> float:

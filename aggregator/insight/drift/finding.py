@@ -8,6 +8,11 @@ from plumbline.v1.topology_pb2 import Edge
 from aggregator.insight.case import Json
 from aggregator.insight.edges import failed_connections
 
+# Below these nothing is said about what was not seen; below the good ones it is said with less confidence.
+ENOUGH_WATCHED_SHARE = 0.5
+ENOUGH_COVERAGE, GOOD_COVERAGE = 0.5, 0.9
+ENOUGH_SECONDS, GOOD_SECONDS = 10, 60
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

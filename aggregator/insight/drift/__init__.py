@@ -1,4 +1,7 @@
-"""Declared against observed. docs/drift.md has the rule of every kind, and what is never said."""
+"""Declared against observed. docs/drift.md has the rule of every kind, and what is never said.
+
+A new kind of drift is one file here and one row in _LOOKS.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -6,11 +9,11 @@ from plumbline.v1.jsonform import to_json
 
 from aggregator.catalog.model import Problem
 from aggregator.insight.case import Answer, Case, Json, Verdict
-from aggregator.insight.findings import Finding, Withheld
-from aggregator.insight.observed import Observation, observe
-from aggregator.insight.presence import component_without_workload, workload_without_component
-from aggregator.insight.undeclared import observed_only, undeclared_third_party
-from aggregator.insight.unseen import not_observed
+from aggregator.insight.drift.finding import Finding, Withheld
+from aggregator.insight.drift.observation import Observation, observe
+from aggregator.insight.drift.presence import component_without_workload, workload_without_component
+from aggregator.insight.drift.undeclared import observed_only, undeclared_third_party
+from aggregator.insight.drift.unseen import not_observed
 
 _LOOKS: Sequence[Callable[[Case, Observation], Iterator[Finding | Withheld]]] = (
     undeclared_third_party,

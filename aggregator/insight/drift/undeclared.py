@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from aggregator.insight.case import Case
-from aggregator.insight.findings import Finding, numbers
-from aggregator.insight.observed import Observation
+from aggregator.insight.drift.finding import Finding, numbers
+from aggregator.insight.drift.observation import Observation
 
 
 def observed_only(case: Case, seen: Observation) -> Iterator[Finding]:

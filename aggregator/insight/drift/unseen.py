@@ -1,28 +1,33 @@
 """Declared dependencies that were not seen, and when it is too early or too dark to say so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from plumbline.v1.topology_pb2 import NODE_KIND_EXTERNAL, NODE_KIND_UNRESOLVED, Edge, Node
 
-from aggregator.catalog.model import API, COMPONENT, Dependency, Entity
+from aggregator.catalog.model import API, COMPONENT, Dependency
 from aggregator.insight.case import Case
-from aggregator.insight.edges import DNS
-from aggregator.insight.findings import Finding, Withheld, lowest, numbers
+from aggregator.insight.drift.finding import (
+    ENOUGH_COVERAGE,
+    ENOUGH_SECONDS,
+    ENOUGH_WATCHED_SHARE,
+    GOOD_COVERAGE,
+    GOOD_SECONDS,
+    Finding,
+    Withheld,
+    lowest,
+    numbers,
+)
+from aggregator.insight.drift.observation import Observation
+from aggregator.insight.edges import DNS, OUTSIDE_KINDS
 from aggregator.insight.joining import declared_hosts
-from aggregator.insight.observed import Observation
-from aggregator.insight.presence import NOT_RUNNING_TYPES
 from aggregator.insight.watched import HostWatch
 
 KIND = "not_observed"
-ENOUGH_WATCHED_SHARE = 0.5
-ENOUGH_COVERAGE, GOOD_COVERAGE = 0.5, 0.9
-ENOUGH_SECONDS, GOOD_SECONDS = 10, 60
 
 
 def not_observed(case: Case, seen: Observation) -> Iterator[Finding | Withheld]:
     """One a (source, targets): a dependency that is declared at both ends is one."""
     said: set[tuple[str, tuple[str, ...]]] = set()
-    edges_of = _edges_of(case)
     for dependency in case.declarations.dependencies:
         source, targets = dependency.source, dependency.targets
         if (source, targets) in said or source not in case.join.nodes_of:
@@ -30,20 +35,20 @@ def not_observed(case: Case, seen: Observation) -> Iterator[Finding | Withheld]:
         said.add((source, targets))
         is_seen = any((source, target) in seen.calls or (source, target) in seen.lookups for target in targets)
         if not is_seen and not all(_makes_no_traffic(case, target) for target in targets):
-            yield _judged(case, dependency, edges_of)
+            yield _judged(case, dependency)
 
 
-def _judged(case: Case, dependency: Dependency, edges_of: dict[str, list[Edge]]) -> Finding | Withheld:
-    targets = dependency.targets
-    subject, object = dependency.source, targets[0] if len(targets) == 1 else dependency.api
+def _judged(case: Case, dependency: Dependency) -> Finding | Withheld:
+    subject, targets = dependency.source, dependency.targets
+    wanted = targets[0] if len(targets) == 1 else dependency.api
     nodes = [case.nodes[node_id] for node_id in case.join.nodes_of[subject]]
-    edges = [edge for node in nodes for edge in edges_of.get(node.id, ())]
+    edges = [edge for node in nodes for edge in case.edges_of.get(node.id, ())]
     hosts = [host for node in nodes for host in case.watch.hosts_of(node)]
     seconds = max(case.watch.seconds_since(node.first_seen.ToNanoseconds()) for node in nodes)
     is_outside = not any(target in case.join.nodes_of for target in targets)
     reason = _cannot_be_seen(case, dependency) or _not_enough(hosts, edges, seconds, is_outside)
     if reason:
-        return Withheld(KIND, subject, object, reason)
+        return Withheld(KIND, subject, wanted, reason)
     doubts = list(_doubts(case, hosts, edges, seconds, is_outside))
     evidence = {
         "edges": [],
@@ -56,12 +61,14 @@ def _judged(case: Case, dependency: Dependency, edges_of: dict[str, list[Edge]])
         "api": dependency.api or None,
         "owner": case.declarations.entities[subject].owner or None,
     }
-    return Finding(KIND, subject, object, "low", lowest([level for level, _ in doubts]), evidence)
+    return Finding(KIND, subject, wanted, "low", lowest([level for level, _ in doubts]), evidence)
 
 
 def _cannot_be_seen(case: Case, dependency: Dependency) -> str:
     """Why no traffic could show this dependency, whatever was watched; empty when it could."""
     entities = case.declarations.entities
+    if all(case.nodes[node_id].kind in OUTSIDE_KINDS for node_id in case.join.nodes_of[dependency.source]):
+        return f"{dependency.source} is outside, where nobody sees what it calls"
     if dependency.api in entities and entities[dependency.api].type.lower() == "asyncapi":
         return f"{dependency.api} is asynchronous: it goes through a broker, so its two ends never meet"
     if any(target in case.join.nodes_of or declared_hosts(entities[target]) for target in dependency.targets):
@@ -72,7 +79,7 @@ def _cannot_be_seen(case: Case, dependency: Dependency) -> str:
     return f"nothing tells which node or outside host {target.ref} is; annotate it with plumbline.dev/node or /host"
 
 
-def _not_enough(hosts: list[HostWatch], edges: list[Edge], seconds: float, is_outside: bool) -> str:
+def _not_enough(hosts: Sequence[HostWatch], edges: Sequence[Edge], seconds: float, is_outside: bool) -> str:
     """Why too little was seen to say anything; empty when it was enough."""
     dark = min(hosts, key=lambda host: host.share, default=None)
     if dark is None:
@@ -90,7 +97,7 @@ def _not_enough(hosts: list[HostWatch], edges: list[Edge], seconds: float, is_ou
 
 
 def _doubts(
-    case: Case, hosts: list[HostWatch], edges: list[Edge], seconds: float, is_outside: bool
+    case: Case, hosts: Sequence[HostWatch], edges: Sequence[Edge], seconds: float, is_outside: bool
 ) -> Iterator[tuple[str, str]]:
     """What lowers confidence: (to which level, why)."""
     for host in hosts:
@@ -114,13 +121,5 @@ def _is_nameless(node: Node | None, is_outside: bool) -> bool:
 
 
 def _makes_no_traffic(case: Case, ref: str) -> bool:
-    entity: Entity = case.declarations.entities[ref]
-    return entity.kind == API or (entity.kind == COMPONENT and entity.type.lower() in NOT_RUNNING_TYPES)
-
-
-def _edges_of(case: Case) -> dict[str, list[Edge]]:
-    found: dict[str, list[Edge]] = {}
-    for edge in case.traffic:
-        for end in {edge.source, edge.target}:
-            found.setdefault(end, []).append(edge)
-    return found
+    entity = case.declarations.entities[ref]
+    return entity.kind == API or (entity.kind == COMPONENT and not entity.runs)
