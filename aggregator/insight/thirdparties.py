@@ -6,20 +6,24 @@ from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import NODE_KIND_EXTERNAL, NODE_KIND_THIRD_PARTY, Edge, FailedConnections, Node
 
 from aggregator.insight.case import Answer, Case, Json, Verdict
-from aggregator.insight.edges import failed_connections, is_counted_by_requests
+from aggregator.insight.edges import DNS, failed_connections, is_counted_by_requests
 
 
 def thirdparties(case: Case, subject: str) -> Answer:
     """Those called in the window, the most used first. Fields that nothing here can know are null."""
-    calls: dict[str, list[Edge]] = {}
-    for edge in case.traffic:
-        calls.setdefault(edge.target, []).append(edge)
     content: Json = {}
     for key, kind in (("third_parties", NODE_KIND_THIRD_PARTY), ("externals", NODE_KIND_EXTERNAL)):
-        rows = [_row(node, calls[node.id]) for node in case.nodes.values() if node.kind == kind and node.id in calls]
-        content[key] = sorted(rows, key=lambda row: (-_attempts(calls[row["id"]]), row["id"]))
-    nothing_seen = case.watch.share == 0 and not calls
-    return case.answer(content, Verdict.NOT_ENOUGH_SEEN if nothing_seen else Verdict.DONE)
+        outside = [node for node in case.nodes.values() if node.kind == kind]
+        calls = {node.id: _calls_to(case, node.id) for node in outside}
+        called = [node for node in outside if calls[node.id]]
+        called.sort(key=lambda node: (-_attempts(calls[node.id]), node.id))
+        content[key] = [_row(node, calls[node.id]) for node in called]
+    verdict = Verdict.DONE if case.traffic or case.watch.share else Verdict.NOT_ENOUGH_SEEN
+    return case.answer(content, verdict)
+
+
+def _calls_to(case: Case, node_id: str) -> list[Edge]:
+    return [edge for edge in case.edges_of.get(node_id, ()) if edge.target == node_id]
 
 
 def _row(node: Node, edges: Sequence[Edge]) -> Json:
@@ -49,20 +53,24 @@ def _row(node: Node, edges: Sequence[Edge]) -> Json:
 
 
 def _availability(edges: Sequence[Edge]) -> float | None:
-    """1 - (errors + failed connections) / attempts; None without an attempt."""
+    """1 - failures / attempts; None without an attempt."""
     attempts = _attempts(edges)
-    if not attempts:
-        return None
-    failed = sum(edge.errors + failed_connections(edge) for edge in edges)
-    return round(1 - failed / attempts, 6)
+    return round(1 - sum(_failures(edge) for edge in edges) / attempts, 6) if attempts else None
+
+
+def _failures(edge: Edge) -> int:
+    """What the server did wrong: errors, requests that it broke off (of DNS they are among its errors), connections."""
+    broken_off = 0 if edge.protocol == DNS else edge.unanswered.server
+    return edge.errors + broken_off + failed_connections(edge)
 
 
 def _attempts(edges: Sequence[Edge]) -> int:
     """Requests, or connections opened where requests could not be read, and the connections that failed."""
-    return sum(
-        (edge.requests if is_counted_by_requests(edge) else edge.connections) + failed_connections(edge)
-        for edge in edges
-    )
+    return sum(_opened(edge) + failed_connections(edge) for edge in edges)
+
+
+def _opened(edge: Edge) -> int:
+    return edge.requests if is_counted_by_requests(edge) else edge.connections
 
 
 def _latency(edges: Sequence[Edge]) -> Json | None:
