@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from agent.coalescing import FLOWS, REQUESTS
 from agent.records import (
@@ -15,11 +14,10 @@ from agent.records import (
     MissingPart,
     OpenConnection,
 )
-from tests.unit.agent.rows import columns
+from tests.unit.agent.rows import kernel_columns
 
 LOOPBACK = bytes(10) + b"\xff\xff\x7f\x00\x00\x01"
 CLIENT, SERVER = 1, 2
-_WIDE_IDS = {"flow": "<u8"}
 
 
 def flow(flow_id: int, **fields: object) -> KernelFlow:
@@ -91,8 +89,8 @@ class ScriptedKernel:
         return Drained(
             from_ns,
             now_ns,
-            columns(flows, replace(FLOWS, types={**FLOWS.types, **_WIDE_IDS})),
-            columns(requests, replace(REQUESTS, types={**REQUESTS.types, "name": "<u8", "host": "<u8", **_WIDE_IDS})),
+            kernel_columns(flows, FLOWS),
+            kernel_columns(requests, REQUESTS),
             lost,
             {},
         )

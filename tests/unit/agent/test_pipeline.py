@@ -51,7 +51,7 @@ def events(out: str) -> list[dict[str, Any]]:
 
 def test_counts_arrive_with_their_meaning(capsys: pytest.CaptureFixture[str]) -> None:
     async def test(kernel: ScriptedKernel, disk: FakeDisk) -> None:
-        kernel.see(flow(BIG + 1, command="curl", port=8080), flow(BIG + 2, command="nginx", port=8080, role=SERVER))
+        kernel.see(flow(BIG + 1, command="curl", port=41999), flow(BIG + 2, command="nginx", port=41999, role=SERVER))
         kernel.announce(
             NameSeen(BIG + 10, NAME_KIND_ROUTE, b"/users/12", BIG + 1),
             NameSeen(BIG + 11, NAME_KIND_ROUTE, b"/users/345", BIG + 1),
@@ -74,9 +74,9 @@ def test_counts_arrive_with_their_meaning(capsys: pytest.CaptureFixture[str]) ->
         # Two routes of the kernel with one text are one; (other) is 1, a name without its text 2.
         assert sorted(memoryview(named).cast("I").tolist()) == sorted([names["/users/*"], 1, 2])
         commands = {disk.endpoints[one.endpoint].command: (one.role, one.port) for one in disk.flows.values()}
-        assert commands["curl"] == (1, 8080)
-        assert commands["nginx"] == (2, 8080)
-        listening = [one for batch in disk.batches for one in batch.ownerships if one.listening and one.port == 8080]
+        assert commands["curl"] == (1, 41999)
+        assert commands["nginx"] == (2, 41999)
+        listening = [one for batch in disk.batches for one in batch.ownerships if one.listening and one.port == 41999]
         assert {disk.endpoints[one.endpoint].command for one in listening} == {"nginx"}
 
     assert with_agent(test) == 0
