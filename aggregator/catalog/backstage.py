@@ -1,11 +1,10 @@
 """Backstage's YAML (backstage.io/v1alpha1 and v1beta1), read into neutral declarations. Pure: text in, values out."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from aggregator.catalog import yamltree
+from aggregator.catalog import rules, yamltree
 from aggregator.catalog.model import (
     API,
     COMPONENT,
@@ -19,15 +18,7 @@ from aggregator.catalog.model import (
 )
 from aggregator.catalog.yamltree import BrokenYaml, Tree
 
-_NAME = re.compile(r"(?=.{1,63}\Z)([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]+(-+[a-z0-9]+)*")
-_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9]*):)?(?:([-A-Za-z0-9]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
 _KINDS = (COMPONENT, RESOURCE, API)
-_REQUIRED = {
-    COMPONENT: ("type", "lifecycle", "owner"),
-    RESOURCE: ("type", "owner"),
-    API: ("type", "lifecycle", "owner"),
-}
 # Relations as portals show them: written in a file they do nothing, and nobody says so.
 _INEFFECTIVE = {
     "apiProvidedBy": "write spec.providesApis at the component that provides it",
@@ -99,7 +90,7 @@ class _Reading:
             self.broken.add(ref)
             self._problem(spec or tree, ref, f"{ref} has no spec; give it one with type and owner.")
             return
-        self._check_spec(kind, ref, tree, spec)
+        self._check_spec(kind, namespace, ref, tree, spec)
         fields = spec.items
         self.entities.append(
             Entity(
@@ -119,10 +110,14 @@ class _Reading:
             )
         )
 
-    def _check_spec(self, kind: str, ref: str, tree: Tree, spec: yamltree.Mapping) -> None:
-        missing = [name for name in _REQUIRED[kind] if not _text(spec.items.get(name))]
+    def _check_spec(self, kind: str, namespace: str, ref: str, tree: Tree, spec: yamltree.Mapping) -> None:
+        missing = [name for name in rules.REQUIRED[kind] if not _text(spec.items.get(name))]
         if missing:
             self._problem(spec, ref, f"{ref} lacks spec.{' and spec.'.join(missing)}, so portals refuse it; add it.")
+        owner = _text(spec.items.get("owner"))
+        if owner and not rules.complete(owner, "group", namespace):
+            sentence = f"The owner {owner[:_SHOWN]!r} of {ref} is no reference; write group:namespace/name."
+            self._problem(spec.items["owner"], ref, sentence)
         for name, remedy in _INEFFECTIVE.items():
             if name in spec.items:
                 self._problem(spec.items[name], ref, f"spec.{name} of {ref} has no effect; {remedy}.")
@@ -154,19 +149,18 @@ class _Reading:
     ) -> Iterator[Reference]:
         for item in items:
             written = _text(item)
-            match = _REFERENCE.fullmatch(written)
-            if not match:
-                self._problem(item, subject, f"spec.{field} of {subject} holds no reference; write kind:namespace/name.")
-            elif not (match[1] or default_kind):
-                self._problem(
-                    item,
-                    subject,
-                    f"The reference {written[:_SHOWN]!r} in spec.{field} of {subject} has no kind and leads nowhere; "
-                    f"write component:{written[:_SHOWN]} or resource:{written[:_SHOWN]}.",
-                )
-            else:
-                target = f"{match[1] or default_kind}:{match[2] or namespace}/{match[3]}".lower()
+            target = rules.complete(written, default_kind, namespace)
+            if target:
                 yield Reference(target, Place(self._file, item.line))
+            elif rules.complete(written, COMPONENT, namespace):
+                sentence = (
+                    f"The reference {written!r} in spec.{field} of {subject} has no kind and leads nowhere; "
+                    f"write component:{written} or resource:{written}."
+                )
+                self._problem(item, subject, sentence)
+            else:
+                sentence = f"spec.{field} of {subject} holds no reference; write kind:namespace/name."
+                self._problem(item, subject, sentence)
 
     def _problem(self, at: Tree, subject: str, sentence: str) -> None:
         self.problems.append(Problem(Place(self._file, at.line), subject, sentence))
@@ -178,10 +172,10 @@ _SHOWN = 80
 def _fault_of_names(kind: str, name: str, namespace: str) -> str:
     if not kind:
         return "This entity has no kind; write Component, Resource or API."
-    if not _NAME.fullmatch(name):
-        shown = f"The name {name[:_SHOWN]!r} is not allowed" if name else "This entity has no name, or one that is no text"
+    if not rules.is_name(name):
+        shown = f"The name {name[:_SHOWN]!r} is not allowed" if name else "This entity has no name that is text"
         return f"{shown}; use up to 63 letters, digits, '-', '_' and '.', quoted where it looks like a number."
-    if not _NAMESPACE.fullmatch(namespace):
+    if not rules.is_namespace(namespace):
         return f"The namespace {namespace[:_SHOWN]!r} is not allowed; use small letters, digits and '-'."
     return ""
 

@@ -16,7 +16,9 @@ def link(entities: Iterable[Entity], problems: Iterable[Problem] = ()) -> Declar
         first = known.setdefault(entity.ref, entity)
         if first is not entity:
             found.append(
-                Problem(entity.place, entity.ref, f"{entity.ref} is already declared at {first.place}; keep one of them.")
+                Problem(
+                    entity.place, entity.ref, f"{entity.ref} is already declared at {first.place}; keep one of them."
+                )
             )
     dependencies = list(_dependencies(known, found))
     found.extend(_circular(known, dependencies))

@@ -43,7 +43,9 @@ def find_files(source: str) -> list[FoundFile]:
     if path.is_dir():
         found = [file for candidate in _walk(source) if (file := _look(candidate))]
         if len(found) > MAX_FILES:
-            raise Unreadable(f"{source} holds more than {MAX_FILES} YAML files; name a directory with the catalog alone.")
+            raise Unreadable(
+                f"{source} holds more than {MAX_FILES} YAML files; name a directory with the catalog alone."
+            )
         return found
     file = _look(source)
     if file is None:

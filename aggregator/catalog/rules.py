@@ -1,0 +1,73 @@
+"""The form that Backstage demands of an entity. What breaks it is refused there, often without a word.
+
+One place for both ways: what is read from a catalog and what is served to one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+API_VERSION = "backstage.io/v1alpha1"
+# Beside `type` and the like, which are texts: what must be there, by kind.
+REQUIRED = {
+    "component": ("type", "lifecycle", "owner"),
+    "resource": ("type", "owner"),
+    "api": ("type", "lifecycle", "owner"),
+}
+
+_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_NAMESPACE = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_LONGEST_NAME, _LONGEST_PREFIX = 63, 253
+
+
+def is_name(text: str) -> bool:
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def is_namespace(text: str) -> bool:
+    return len(text) <= _LONGEST_NAME and _NAMESPACE.fullmatch(text) is not None
+
+
+def complete(written: str, kind: str, namespace: str) -> str | None:
+    """`[kind:][namespace/]name` as a whole reference in lower case; None: it is none, or has no kind and needs one."""
+    head, colon, rest = written.rpartition(":")
+    space, slash, name = rest.rpartition("/")
+    whole = (head if colon else kind).lower(), (space if slash else namespace).lower(), name.lower()
+    fits = _KIND.fullmatch(whole[0]) and is_namespace(whole[1]) and is_name(whole[2])
+    return f"{whole[0]}:{whole[1]}/{whole[2]}" if fits else None
+
+
+def faults(entity: Mapping[str, Any]) -> Iterator[str]:
+    """What a portal would refuse in an entity of plain values that is about to be served; nothing when it is sound."""
+    kind, metadata, spec = str(entity.get("kind", "")).lower(), entity.get("metadata", {}), entity.get("spec", {})
+    if set(entity) != {"apiVersion", "kind", "metadata", "spec"} or entity["apiVersion"] != API_VERSION:
+        yield "its envelope is not apiVersion, kind, metadata and spec"
+    if not is_name(metadata.get("name", "")):
+        yield "its name is not allowed"
+    if not is_namespace(metadata.get("namespace", "")):
+        yield "its namespace is not allowed"
+    if any(not _is_text(metadata[key]) for key in ("title", "description") if key in metadata):
+        yield "its title or description is no text"
+    for key, value in metadata.get("annotations", {}).items():
+        if not _is_key(key) or not isinstance(value, str):
+            yield f"its annotation {key} is not allowed"
+    for field in REQUIRED.get(kind, ()):
+        if not _is_text(spec.get(field)):
+            yield f"its {field} is no text"
+    if kind not in REQUIRED or not complete(str(spec.get("owner", "")), "group", "default"):
+        yield "its kind or its owner is not allowed"
+    for field in ("dependsOn", "dependencyOf"):
+        if any(not complete(each, "", "default") for each in spec.get(field, ())):
+            yield f"its {field} holds what is no reference"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _is_key(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    return is_name(name) and (
+        not slash or (len(prefix) <= _LONGEST_PREFIX and all(map(is_namespace, prefix.split("."))))
+    )
