@@ -52,7 +52,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         failing = random.random() < self.server.options.failing
         self.answer(503 if failing else 200 if good else 502)
 
-    do_POST = do_GET
+    def do_POST(self):
+        self.do_GET()
 
     def answer(self, status):
         body = b"{}\n"
