@@ -7,7 +7,7 @@ detail, names, count, sum_ns), all int64. `detail` and `names` pack a request's 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,14 @@ COUNTER = {name: at for at, name in enumerate(COUNTERS)}
 OPEN, SERVER_OWNS, CLIENT_OWNS = 0, 1, 2
 
 # Request keys: name -> (shift, bits). The first six share `detail`, the last two share `names`.
-DETAIL_BITS = {"protocol": (0, 6), "operation": (6, 6), "outcome": (12, 4), "latency_bucket": (16, 12), "code": (28, 16), "kind": (44, 16)}
+DETAIL_BITS = {
+    "protocol": (0, 6),
+    "operation": (6, 6),
+    "outcome": (12, 4),
+    "latency_bucket": (16, 12),
+    "code": (28, 16),
+    "kind": (44, 16),
+}
 NAME_BITS = {"name": (31, 31), "host": (0, 31)}
 
 _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
@@ -53,7 +60,8 @@ class FlowRows(_Rows):
 
     @classmethod
     def empty(cls) -> "FlowRows":
-        return cls(*(np.empty(0, np.int64) for _ in range(4)), np.empty((0, len(COUNTERS)), np.int64), np.empty(0, np.int64))
+        none = np.empty(0, np.int64)
+        return cls(none, none, none, none, np.empty((0, len(COUNTERS)), np.int64), none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,8 @@ class RequestRows(_Rows):
 
     def key(self, name: str) -> Ints:
         """One of the packed keys of every row."""
-        column, (shift, bits) = (self.detail, DETAIL_BITS[name]) if name in DETAIL_BITS else (self.names, NAME_BITS[name])
+        column = self.detail if name in DETAIL_BITS else self.names
+        shift, bits = (DETAIL_BITS | NAME_BITS)[name]
         return (column >> shift) & ((1 << bits) - 1)
 
 
@@ -152,7 +161,10 @@ def merge(parts: Iterable[Rows]) -> Rows:
     return Rows(merge_flows([part.flows for part in listed]), merge_requests([part.requests for part in listed]))
 
 
-def concatenate[R: _Rows](parts: Sequence[R], empty: R) -> R:
+R = TypeVar("R", bound=_Rows)
+
+
+def concatenate(parts: Sequence[R], empty: R) -> R:
     filled = [part for part in parts if len(part)]
     if len(filled) <= 1:
         return filled[0] if filled else empty

@@ -1,0 +1,195 @@
+"""Hellos and batches into rows. A message that cannot be used is refused with its reason, whole."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.timestamp_pb2 import Timestamp
+from plumbline.v1 import columns as wire
+from plumbline.v1 import flow_pb2 as pb
+
+from aggregator.ingest.tables import Epoch, Tables
+from aggregator.records import FOREVER_NS, Blind, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
+
+Array = npt.NDArray[np.int64]
+FIXED_NAMES = {wire.NO_NAME: "", wire.OTHER_NAME: "(other)", wire.UNNAMED: "(unnamed)"}
+_ADDRESS_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """One batch in the aggregator's own ids and times. Columns are int64; `bucket` became from_ns and to_ns."""
+
+    host: int
+    flows: dict[str, Array]
+    requests: dict[str, Array]
+    owned: list[Owned] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    status: Status | None = None
+
+
+class Ingest:
+    """Applies what agents send, in order, each number once."""
+
+    def __init__(self, max_flows: int, max_names: int) -> None:
+        self.tables = Tables()
+        self._max_flows = max_flows
+        self._max_names = max_names
+
+    def hello(self, hello: pb.Hello, received_ns: int) -> tuple[int, Epoch, bool]:
+        """(host id, its epoch, whether this epoch is new). Raises Refused."""
+        if not hello.host or not hello.epoch:
+            raise Refused("hello_incomplete", "A hello needs the host's name and the agent's epoch.")
+        host = self.tables.hosts.id_of(HostKey(hello.cluster, hello.host))
+        present = self.tables.epochs.get(host)
+        offset = received_ns - hello.clock.ToNanoseconds() if hello.HasField("clock") else 0
+        if present is not None and present.number == hello.epoch:
+            present.clock_offset_ns = offset
+            return host, present, False
+        epoch = Epoch(hello.epoch, hello.boot_id, max(hello.interval.ToNanoseconds(), 1), offset)
+        for number, text in FIXED_NAMES.items():
+            epoch.names.define(number, self.tables.names.id_of(Name(0, text)))
+        self.tables.epochs[host] = epoch
+        return host, epoch, True
+
+    def batch(self, host: int, epoch_number: int, batch: pb.Batch) -> Ingested | None:
+        """None for a batch that was applied before. Raises Refused; then nothing of it is applied."""
+        epoch = self.tables.epochs.get(host)
+        if epoch is None or epoch.number != epoch_number:
+            raise Refused("epoch_unknown", "A batch came before its agent's hello.")
+        if batch.sequence <= epoch.sequence:
+            return None
+        flows, requests = self._columns(batch)
+        self._check_addresses(batch)
+        epoch.sequence = batch.sequence
+        self._define(host, epoch, batch)
+        return Ingested(
+            host=host,
+            flows=_timed(self._flow_ids(epoch, flows), batch.buckets, epoch.clock_offset_ns),
+            requests=_timed(self._request_ids(epoch, requests), batch.buckets, epoch.clock_offset_ns),
+            owned=[owned for claim in batch.ownerships if (owned := _owned(epoch, claim)) is not None],
+            told=[told for answer in batch.dns_answers if (told := _told(epoch, answer)) is not None],
+            status=_status(batch.host_status, epoch.clock_offset_ns) if batch.HasField("host_status") else None,
+        )
+
+    def _columns(self, batch: pb.Batch) -> tuple[wire.Columns, wire.Columns]:
+        try:
+            flows, requests = wire.unpack_flows(batch.flows), wire.unpack_requests(batch.requests)
+        except wire.MalformedColumns as malformed:
+            raise Refused("columns_malformed", f"A batch has malformed columns: {malformed}.") from malformed
+        for rows in (flows, requests):
+            if len(rows["bucket"]) and int(rows["bucket"].max()) >= len(batch.buckets):
+                raise Refused("bucket_unknown", "A batch has rows of a time bucket that it does not name.")
+        return flows, requests
+
+    @staticmethod
+    def _check_addresses(batch: pb.Batch) -> None:
+        addresses: list[bytes] = [claim.address for claim in batch.ownerships]
+        for flow in batch.flow_definitions:
+            addresses += [flow.local_address, flow.peer_address]
+        if any(len(address) != _ADDRESS_BYTES for address in addresses):
+            raise Refused("address_malformed", "A batch has an address that is not 16 bytes long.")
+
+    def _define(self, host: int, epoch: Epoch, batch: pb.Batch) -> None:
+        tables = self.tables
+        for one in batch.endpoints:
+            value = Endpoint(
+                host, one.kind, one.pod_uid, one.container_id, one.unit, one.command, one.network_namespace
+            )
+            epoch.endpoints.define(one.id, tables.endpoints.id_of(value))
+        for name in batch.names:
+            text = name.text if len(tables.names) < self._max_names else FIXED_NAMES[wire.OTHER_NAME]
+            kind = name.kind if text == name.text else 0
+            epoch.names.define(name.id, tables.names.id_of(Name(kind, text)))
+        for flow in batch.flow_definitions:
+            endpoint = epoch.endpoints.one(flow.endpoint)
+            epoch.flows.define(flow.id, self._flow(endpoint, flow) if endpoint >= 0 else -1)
+
+    def _flow(self, endpoint: int, flow: pb.FlowDefinition) -> int:
+        nowhere = bytes(_ADDRESS_BYTES)
+        if len(self.tables.flows) >= self._max_flows:
+            return self.tables.flows.id_of(Flow(endpoint, nowhere, nowhere, 0, flow.role, flow.transport, b"", 0))
+        return self.tables.flows.id_of(
+            Flow(
+                endpoint=endpoint,
+                local_address=flow.local_address,
+                peer_address=flow.peer_address,
+                port=flow.port,
+                role=flow.role,
+                transport=flow.transport,
+                asked_address=flow.asked_address,
+                asked_port=flow.asked_port,
+            )
+        )
+
+    @staticmethod
+    def _flow_ids(epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
+        ours = {name: column.astype(np.int64) for name, column in rows.items()}
+        ours["flow"] = epoch.flows.of(rows["flow"])
+        return _defined(ours)
+
+    @staticmethod
+    def _request_ids(epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
+        ours = {name: column.astype(np.int64) for name, column in rows.items()}
+        ours["flow"] = epoch.flows.of(rows["flow"])
+        ours["name"] = np.maximum(epoch.names.of(rows["name"]), 0)
+        ours["host"] = np.maximum(epoch.names.of(rows["host"]), 0)
+        return _defined(ours)
+
+
+def _defined(rows: dict[str, Array]) -> dict[str, Array]:
+    """Without rows of flows that were never defined: the agent is wrong about itself, and says so no more."""
+    known = rows["flow"] >= 0
+    return rows if known.all() else {name: column[known] for name, column in rows.items()}
+
+
+def _timed(rows: dict[str, Array], buckets: Iterable[pb.TimeBucket], offset_ns: int) -> dict[str, Array]:
+    spans = np.array(
+        [(getattr(one, "from").ToNanoseconds() + offset_ns, one.to.ToNanoseconds() + offset_ns) for one in buckets],
+        np.int64,
+    ).reshape(-1, 2)
+    bucket = rows.pop("bucket")
+    rows["from_ns"], rows["to_ns"] = spans[bucket, 0], spans[bucket, 1]
+    return rows
+
+
+def _owned(epoch: Epoch, claim: pb.Ownership) -> Owned | None:
+    endpoint = epoch.endpoints.one(claim.endpoint)
+    if endpoint < 0:
+        return None
+    return Owned(
+        endpoint=endpoint,
+        address=claim.address,
+        port=claim.port,
+        transport=claim.transport,
+        realm=claim.realm,
+        network_namespace=claim.network_namespace,
+        listening=claim.listening,
+        from_ns=getattr(claim, "from").ToNanoseconds() + epoch.clock_offset_ns,
+        to_ns=claim.to.ToNanoseconds() + epoch.clock_offset_ns if claim.HasField("to") else FOREVER_NS,
+    )
+
+
+def _told(epoch: Epoch, answer: pb.DnsAnswer) -> Told | None:
+    endpoint = epoch.endpoints.one(answer.endpoint)
+    if endpoint < 0 or not answer.name:
+        return None
+    return Told(endpoint, answer.name, tuple(answer.addresses), answer.time.ToNanoseconds() + epoch.clock_offset_ns)
+
+
+def _status(status: pb.HostStatus, offset_ns: int) -> Status:
+    def ours(time: Timestamp, known: bool) -> int:
+        return time.ToNanoseconds() + offset_ns if known else FOREVER_NS
+
+    return Status(
+        time_ns=status.time.ToNanoseconds() + offset_ns,
+        lost={one.reason: one.count for one in status.lost},
+        dropped={one.reason: one.count for one in status.dropped},
+        coverage=status.coverage,
+        blind=tuple(
+            Blind(ours(getattr(one, "from"), True), ours(one.to, one.HasField("to")), one.reason)
+            for one in status.blind
+        ),
+        addresses=tuple(status.addresses),
+    )

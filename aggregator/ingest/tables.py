@@ -1,0 +1,77 @@
+"""Dense ids for what agents define: one value, one id, for the aggregator's life."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.records import Endpoint, Flow, HostKey, Name
+
+T = TypeVar("T", bound=tuple[object, ...])
+Ids = npt.NDArray[np.int64]
+
+
+class Table(Generic[T]):
+    """Values in the order in which they came; the position is the id."""
+
+    def __init__(self) -> None:
+        self.values: list[T] = []
+        self._ids: dict[T, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def id_of(self, value: T) -> int:
+        known = self._ids.get(value)
+        if known is None:
+            known = self._ids[value] = len(self.values)
+            self.values.append(value)
+        return known
+
+
+class Translation:
+    """An agent's ids of one kind to ours, for one epoch. An id that was never defined is -1."""
+
+    def __init__(self) -> None:
+        self._ours = np.full(64, -1, np.int64)
+
+    def define(self, theirs: int, ours: int) -> None:
+        if theirs >= len(self._ours):
+            grown = np.full(max(theirs + 1, 2 * len(self._ours)), -1, np.int64)
+            grown[: len(self._ours)] = self._ours
+            self._ours = grown
+        self._ours[theirs] = ours
+
+    def of(self, theirs: npt.NDArray[np.generic]) -> Ids:
+        wanted = theirs.astype(np.int64)
+        known = wanted < len(self._ours)
+        return np.where(known, self._ours[np.where(known, wanted, 0)], -1)
+
+    def one(self, theirs: int) -> int:
+        return int(self._ours[theirs]) if theirs < len(self._ours) else -1
+
+
+@dataclass(slots=True)
+class Epoch:
+    """One start of an agent, as far as it has told."""
+
+    number: int
+    boot_id: str
+    interval_ns: int
+    clock_offset_ns: int  # add to the agent's times
+    sequence: int = 0  # the last that was applied
+    endpoints: Translation = field(default_factory=Translation)
+    flows: Translation = field(default_factory=Translation)
+    names: Translation = field(default_factory=Translation)
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything that was ever defined."""
+
+    hosts: Table[HostKey] = field(default_factory=Table)
+    endpoints: Table[Endpoint] = field(default_factory=Table)
+    flows: Table[Flow] = field(default_factory=Table)
+    names: Table[Name] = field(default_factory=Table)
+    epochs: dict[int, Epoch] = field(default_factory=dict)  # by host id: the present one

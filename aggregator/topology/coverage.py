@@ -1,0 +1,74 @@
+"""Which spans of a host's time its agents have covered, and which are blind."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.records import FOREVER_NS, Blind, Status
+
+KEPT_BLIND = 100
+_FLOOR_STALE_NS = 5_000_000_000
+_STALE_INTERVALS = 3
+
+
+@dataclass(slots=True)
+class HostCoverage:
+    """One host. Times are the aggregator's; `covered` spans are in order, the last one growing."""
+
+    interval_ns: int = 1_000_000_000
+    heard_ns: int = 0  # when its agent last said anything
+    covered: list[list[int]] = field(default_factory=list)
+    blind: list[Blind] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    coverage: float = 1.0
+    addresses: frozenset[bytes] = frozenset()
+    _epoch_begins: bool = False
+
+    def new_epoch(self, interval_ns: int, now_ns: int) -> None:
+        """An agent has started: what lies between the last one's end and its first bucket is blind."""
+        self.interval_ns = interval_ns
+        self._epoch_begins = True
+        self.heard(now_ns)
+
+    def heard(self, now_ns: int) -> None:
+        self.heard_ns = max(self.heard_ns, now_ns)
+
+    def saw(self, from_ns: int, to_ns: int) -> None:
+        """The agent has told all of [from_ns, to_ns)."""
+        if self._epoch_begins or not self.covered:
+            self._epoch_begins = False
+            if self.covered and from_ns > self.covered[-1][1]:
+                self._add_blind(Blind(self.covered[-1][1], from_ns, "agent restarted"))
+            self.covered.append([from_ns, to_ns])
+            del self.covered[:-KEPT_BLIND]
+        else:
+            self.covered[-1][1] = max(self.covered[-1][1], to_ns)
+
+    def status(self, status: Status) -> None:
+        for mine, told in ((self.lost, status.lost), (self.dropped, status.dropped)):
+            for reason, count in told.items():
+                mine[reason] = mine.get(reason, 0) + count
+        self.coverage = status.coverage
+        self.addresses = frozenset(status.addresses)
+        for blind in status.blind:
+            if blind not in self.blind:
+                self._add_blind(blind)
+
+    def is_stale(self, now_ns: int) -> bool:
+        return now_ns - self.heard_ns > max(_STALE_INTERVALS * self.interval_ns, _FLOOR_STALE_NS)
+
+    def covers(self, times_ns: npt.NDArray[np.int64], now_ns: int) -> npt.NDArray[np.bool_]:
+        """For each time whether this host's own side tells of it. A live host will still tell of the last moments."""
+        if not self.covered:
+            return np.zeros(len(times_ns), np.bool_)
+        spans = np.array(self.covered, np.int64)
+        if not self.is_stale(now_ns):
+            spans[-1, 1] = FOREVER_NS
+        at = np.searchsorted(spans[:, 0], times_ns, side="right") - 1
+        return (at >= 0) & (times_ns < spans[np.maximum(at, 0), 1])
+
+    def _add_blind(self, blind: Blind) -> None:
+        self.blind.append(blind)
+        del self.blind[:-KEPT_BLIND]
