@@ -15,11 +15,8 @@ def link(entities: Iterable[Entity], problems: Iterable[Problem] = ()) -> Declar
     for entity in entities:
         first = known.setdefault(entity.ref, entity)
         if first is not entity:
-            found.append(
-                Problem(
-                    entity.place, entity.ref, f"{entity.ref} is already declared at {first.place}; keep one of them."
-                )
-            )
+            sentence = f"{entity.ref} is already declared at {first.place}; keep one of them."
+            found.append(Problem(entity.place, entity.ref, sentence))
     dependencies = list(_dependencies(known, found))
     found.extend(_circular(known, dependencies))
     found.sort(key=lambda problem: problem.place)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 API_VERSION = "backstage.io/v1alpha1"
-# Beside `type` and the like, which are texts: what must be there, by kind.
+# The texts that a spec must have, by kind.
 REQUIRED = {
     "component": ("type", "lifecycle", "owner"),
     "resource": ("type", "owner"),
@@ -38,11 +38,14 @@ def complete(written: str, kind: str, namespace: str) -> str | None:
     return f"{whole[0]}:{whole[1]}/{whole[2]}" if fits else None
 
 
-def faults(entity: Mapping[str, Any]) -> Iterator[str]:
-    """What a portal would refuse in an entity of plain values that is about to be served; nothing when it is sound."""
-    kind, metadata, spec = str(entity.get("kind", "")).lower(), entity.get("metadata", {}), entity.get("spec", {})
+def faults(entity: Mapping[str, Any]) -> list[str]:
+    """What a portal would refuse in an entity of plain values that is about to be served; empty when it is sound."""
     if set(entity) != {"apiVersion", "kind", "metadata", "spec"} or entity["apiVersion"] != API_VERSION:
-        yield "its envelope is not apiVersion, kind, metadata and spec"
+        return ["its envelope is not apiVersion, kind, metadata and spec"]
+    return [*_faults_of_metadata(entity["metadata"]), *_faults_of_spec(entity["kind"].lower(), entity["spec"])]
+
+
+def _faults_of_metadata(metadata: Mapping[str, Any]) -> Iterator[str]:
     if not is_name(metadata.get("name", "")):
         yield "its name is not allowed"
     if not is_namespace(metadata.get("namespace", "")):
@@ -52,13 +55,17 @@ def faults(entity: Mapping[str, Any]) -> Iterator[str]:
     for key, value in metadata.get("annotations", {}).items():
         if not _is_key(key) or not isinstance(value, str):
             yield f"its annotation {key} is not allowed"
-    for field in REQUIRED.get(kind, ()):
-        if not _is_text(spec.get(field)):
-            yield f"its {field} is no text"
-    if kind not in REQUIRED or not complete(str(spec.get("owner", "")), "group", "default"):
-        yield "its kind or its owner is not allowed"
+
+
+def _faults_of_spec(kind: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    if kind not in REQUIRED:
+        yield "its kind is not allowed"
+    if not all(_is_text(spec.get(field)) for field in REQUIRED.get(kind, ())):
+        yield "it lacks what its kind must have"
+    if not complete(str(spec.get("owner", "")), "group", "default"):
+        yield "its owner is no reference"
     for field in ("dependsOn", "dependencyOf"):
-        if any(not complete(each, "", "default") for each in spec.get(field, ())):
+        if not all(complete(each, "", "default") for each in spec.get(field, ())):
             yield f"its {field} holds what is no reference"
 
 
@@ -68,6 +75,5 @@ def _is_text(value: object) -> bool:
 
 def _is_key(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
-    return is_name(name) and (
-        not slash or (len(prefix) <= _LONGEST_PREFIX and all(map(is_namespace, prefix.split("."))))
-    )
+    is_prefix = len(prefix) <= _LONGEST_PREFIX and all(is_namespace(label) for label in prefix.split("."))
+    return is_name(name) and (is_prefix or not slash)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -43,9 +44,7 @@ def find_files(source: str) -> list[FoundFile]:
     if path.is_dir():
         found = [file for candidate in _walk(source) if (file := _look(candidate))]
         if len(found) > MAX_FILES:
-            raise Unreadable(
-                f"{source} holds more than {MAX_FILES} YAML files; name a directory with the catalog alone."
-            )
+            raise Unreadable(f"{source} holds more than {MAX_FILES} YAML files; name one with the catalog alone.")
         return found
     file = _look(source)
     if file is None:
@@ -56,7 +55,7 @@ def find_files(source: str) -> list[FoundFile]:
 def read_file(path: str) -> str:
     """Raises Unreadable: gone, not permitted, larger than MAX_FILE_BYTES, or not UTF-8."""
     try:
-        with open(path, "rb") as stream:
+        with Path(path).open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise Unreadable(f"{path} cannot be read: {error.strerror}.") from error
@@ -85,7 +84,7 @@ def _walk(directory: str) -> Iterator[str]:
         for name in sorted(names):
             if name.endswith(_SUFFIXES) and name[0] != ".":
                 count += 1
-                yield os.path.join(parent, name)
+                yield str(Path(parent, name))
                 if count > MAX_FILES:
                     return
 
@@ -93,12 +92,13 @@ def _walk(directory: str) -> Iterator[str]:
 def _look(path: str) -> FoundFile | None:
     """None: not a regular file (a device would be read for ever), or gone since it was listed."""
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
+        if not S_ISREG(status.st_mode):
+            return None
+        identity = str(Path(path).resolve())
     except OSError:
         return None
-    if not os.path.isfile(path):
-        return None
-    return FoundFile(path, os.path.realpath(path), (status.st_mtime_ns, status.st_size, status.st_ino))
+    return FoundFile(path, identity, (status.st_mtime_ns, status.st_size, status.st_ino))
 
 
 def _decoded(name: str, content: bytes) -> str:
