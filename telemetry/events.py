@@ -32,11 +32,6 @@ AGENT_EVENTS: Mapping[str, Event] = {
         ("reason", "remedy"),
         "The kernel does not let us look; the agent ends with status 4.",
     ),
-    "settings_refused": Event(
-        Level.ERROR,
-        ("reason", "remedy"),
-        "A setting cannot be used; the agent ends with status 2.",
-    ),
     "kernel_attached": Event(
         Level.INFO,
         ("attached", "seconds", "kernel_memory_bytes"),
