@@ -53,7 +53,7 @@ def _screen(product: Product) -> str:
     return "\n".join(
         [
             product.plumb("graph"),
-            f"Drift: what the shop declared ({CATALOG.name}, wrong in the six ways of {FINDINGS.name}) against what it does.",
+            f"Drift: {CATALOG.name}, wrong in the six ways of {FINDINGS.name}, against what the shop does.",
             "",
             drift,
             f"Ask yourself: .venv/bin/plumb watch --aggregator {product.address}      Ctrl-C takes everything down.",

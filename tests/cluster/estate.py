@@ -39,24 +39,33 @@ class Estate:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.servers: dict[str, Server] = {}
+        self._rows: list[tuple[str, Row]] = []
         self._named: dict[tuple[str, str], str] = {}
         self._make_inside()
         self._make_outside()
 
     def load(self, share: float = 1.0) -> Truth:
-        """Runs every client to its end and returns what they and the servers counted."""
-        truth = Truth(self._target_of)
-        truth.listeners = {one.node_id for one in self.cluster.workloads if one.listens and one.host != INTERNET}
+        """Runs every client to its end; returns what clients and servers have counted since the estate was made."""
         running = [(workload, self._start_load(workload, jobs, share)) for workload, jobs in self._jobs()]
         running_curls = [(workload, self._start_curl(workload, share)) for workload in (self.batch, self.shell)]
         for workload, (program, out) in running:
             program.wait(LOAD_SECONDS)
-            for row in json.loads(out.read_text())["rows"]:
-                truth.add(workload.node_id, row)
+            self._rows += [(workload.node_id, row) for row in json.loads(out.read_text())["rows"]]
         for workload, program in running_curls:
             program.wait(LOAD_SECONDS)
-            truth.add(workload.node_id, _curl_row(program.output, self.payments_api.ipv4))
-        for source, row in [*self._relayed(), *self._proxied(), *self._looked_up()]:
+            self._rows.append((workload.node_id, _curl_row(program.output, self.payments_api.ipv4)))
+        return self.truth()
+
+    def call(self, workload: Workload, *jobs: Job) -> None:
+        """Runs jobs of the caller's own; the truth has them from then on."""
+        program, out = self._start_load(workload, jobs, 1)
+        program.wait(LOAD_SECONDS)
+        self._rows += [(workload.node_id, row) for row in json.loads(out.read_text())["rows"]]
+
+    def truth(self) -> Truth:
+        truth = Truth(self._target_of)
+        truth.listeners = {one.node_id for one in self.cluster.workloads if one.listens and one.host != INTERNET}
+        for source, row in [*self._rows, *self._relayed(), *self._proxied(), *self._looked_up()]:
             truth.add(source, row)
         truth.settle()
         return truth
@@ -183,7 +192,9 @@ class Estate:
     def _start_curl(self, workload: Workload, share: float) -> Program:
         last = max(10, int(2000 * share))
         url = f"http://{PAYMENTS_API}/curl/[1-{last}]"
-        return workload.start("curl", ["curl", "-sS", "-4", "-o", "/dev/null", "-w", _CURL_FORM, url])
+        return workload.start(
+            f"curl-{len(workload.programs)}", ["curl", "-sS", "-4", "-o", "/dev/null", "-w", _CURL_FORM, url]
+        )
 
     def _relayed(self) -> Iterator[tuple[str, Row]]:
         for row in self.servers["relay"].counts()["called"]:

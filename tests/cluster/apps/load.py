@@ -5,7 +5,8 @@ load.py PLAN OUT     PLAN: {"jobs": [job, ...]}, all at once; OUT: {"rows": [row
 A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} and by kind
   requests    "connections": c, "requests": n, "requests_per_connection" (0: all), "depth": requests in one write,
               "paths": [[method, path], ...] taken in turn, "body": of what has one,
-              "rate": requests a second (0: as fast as it goes)
+              "rate": requests a second (0: as fast as it goes),
+              "random_paths": a seed instead of paths, "random_hosts": true
   unanswered  "times", "path", "by": "client" (it closes after "after" seconds) or "server"
   failed      "times", "patience" seconds (0: what the kernel has)
   silent      "times": connections without a byte
@@ -163,7 +164,18 @@ def socket_for(job, kind=socket.SOCK_STREAM):
     return one, (address, job["port"])
 
 
+def random_requests(job):
+    """Each with a path that was never asked before, and with a host if hosts are random too."""
+    chance = random.Random(job["random_paths"])
+    while True:
+        path = f"/{chance.choice('abcdef')}/" + "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=12))
+        host = f"{path[-12:]}.example" if job.get("random_hosts") else job["host"]
+        yield "GET", "(random)", f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+
 def requests_of(job):
+    if "random_paths" in job:
+        return random_requests(job)
     texts = []
     for method, path in job["paths"]:
         body = job.get("body", "n=1").encode() if method in ("POST", "PUT", "PATCH") else b""
