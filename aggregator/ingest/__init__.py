@@ -1,4 +1,4 @@
-"""From the stream of agents to rows with the aggregator's own ids. Knows no name, resolves nothing.
+"""From an agent's messages to columns of dense ids: decoding, de-duplication, definitions, clocks.
 
-Pure: messages and times in, plain arrays and values out; the tables that give ids live here.
+Knows no name and no graph; plain messages in, so that any stream can carry them.
 """

@@ -1,0 +1,167 @@
+"""One message of an agent, checked: what leaves here can be counted without a further question. Pure.
+
+Whatever is wrong is refused as a whole batch, before anything of it is kept.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+from plumbline.v1.columns import (
+    CONTRACT_VERSION,
+    FIRST_NAME_ID,
+    Columns,
+    MalformedColumns,
+    unpack_flows,
+    unpack_requests,
+)
+from plumbline.v1.flow_pb2 import Batch, Hello, ReportRequest
+
+from aggregator.records import SECOND_NS, Refused
+
+Ints = npt.NDArray[np.int64]
+
+# Beyond these a number is no count of one batch, and sums would not stay exact.
+_MOST_COUNT: Final = 2**53
+_LAST_SECOND: Final = 4_102_444_800  # the year 2100
+_LONGEST_TEXT_BYTES: Final = 4096
+_ADDRESS_BYTES: Final = 16
+_LIMITS: Final[Mapping[str, int]] = {"protocol": 63, "operation": 63, "outcome": 15, "latency_bucket": 511}
+_COUNTS: Final = ("count", "sum_ns")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A batch whose columns are unpacked; bucket times are nanoseconds of the agent's clock."""
+
+    batch: Batch
+    bucket_from_ns: Ints
+    bucket_to_ns: Ints
+    flows: Columns
+    requests: Columns
+
+
+def decode(payload: bytes) -> ReportRequest:
+    """Raises Refused."""
+    try:
+        return ReportRequest.FromString(payload)
+    except DecodeError as error:
+        raise Refused("undecodable", "This is no ReportRequest of plumbline.v1.") from error
+
+
+def check_hello(hello: Hello) -> None:
+    """Raises Refused; its reason is `version` when the agent speaks another contract."""
+    if hello.oldest_contract_version > CONTRACT_VERSION or hello.contract_version < CONTRACT_VERSION:
+        raise Refused(
+            "version",
+            f"The agent speaks versions {hello.oldest_contract_version} to {hello.contract_version} of the contract, "
+            f"the aggregator {CONTRACT_VERSION}; use neighbouring versions of both.",
+        )
+    if not 0 < len(hello.host) <= 253 or not hello.host.isprintable() or "/" in hello.host:
+        raise Refused("host", "A host needs a printable name without a slash; give it with --host.")
+    if len(hello.cluster) > 253 or not hello.cluster.isprintable():
+        raise Refused("cluster", "The cluster's name must be printable and short; give it with --cluster.")
+    if not hello.epoch:
+        raise Refused("epoch", "A hello needs an epoch.")
+
+
+def check_batch(batch: Batch) -> Checked:
+    """Raises Refused."""
+    if not batch.sequence:
+        raise Refused("sequence", "A batch needs a sequence number from 1.")
+    try:
+        flows, requests = unpack_flows(batch.flows), unpack_requests(batch.requests)
+    except MalformedColumns as error:
+        raise Refused("columns", f"The columns of batch {batch.sequence} cannot be read: {error}.") from error
+    begins = [_nanoseconds(getattr(bucket, "from")) for bucket in batch.buckets]
+    ends = [_nanoseconds(bucket.to) for bucket in batch.buckets]
+    if any(end < begin for begin, end in zip(begins, ends, strict=True)):
+        raise Refused("bucket", f"A time bucket of batch {batch.sequence} ends before it begins.")
+    for columns in (flows, requests):
+        _check_columns(columns, len(begins), batch.sequence)
+    _check_definitions(batch)
+    _check_times(batch)
+    return Checked(batch, np.array(begins, np.int64), np.array(ends, np.int64), flows, requests)
+
+
+def nanoseconds(stamp: Timestamp) -> int:
+    """Of a stamp that was checked."""
+    return stamp.seconds * SECOND_NS + stamp.nanos
+
+
+def _check_columns(columns: Columns, buckets: int, sequence: int) -> None:
+    for name, column in columns.items():
+        if not len(column):
+            return
+        most = buckets - 1 if name == "bucket" else _LIMITS.get(name)
+        if most is None and column.dtype.itemsize == 8 and name != "protocols":
+            most = _MOST_COUNT
+        if most is not None and int(column.max()) > most:
+            raise Refused("value", f"Column {name} of batch {sequence} holds a number beyond {most}.")
+
+
+def _check_definitions(batch: Batch) -> None:
+    for flow in batch.flow_definitions:
+        _check_address(flow.local_address, flow.peer_address)
+        if flow.asked_address:
+            _check_address(flow.asked_address)
+    for name in batch.names:
+        if name.id < FIRST_NAME_ID:
+            raise Refused("name", f"Name {name.id} has a fixed meaning and cannot be defined.")
+    for owned in batch.ownerships:
+        _check_address(owned.address)
+    for answer in batch.dns_answers:
+        _check_address(*answer.addresses)
+    if batch.HasField("host_status"):
+        _check_address(*batch.host_status.addresses)
+    _check_ports([flow.port for flow in batch.flow_definitions], [flow.asked_port for flow in batch.flow_definitions])
+    _check_ports([owned.port for owned in batch.ownerships])
+    _check_texts(batch)
+
+
+def _check_address(*addresses: bytes) -> None:
+    for address in addresses:
+        if len(address) != _ADDRESS_BYTES:
+            raise Refused("address", f"An address has {len(address)} bytes instead of {_ADDRESS_BYTES}.")
+
+
+def _check_ports(*ports: Iterable[int]) -> None:
+    if any(port > 65535 for some in ports for port in some):
+        raise Refused("port", "A port is beyond 65535.")
+
+
+def _check_texts(batch: Batch) -> None:
+    texts = [name.text for name in batch.names] + [answer.name for answer in batch.dns_answers]
+    for one in batch.endpoints:
+        texts += (one.pod_uid, one.container_id, one.unit, one.command)
+    if any(len(text) > _LONGEST_TEXT_BYTES for text in texts):
+        raise Refused("text", f"A name is longer than {_LONGEST_TEXT_BYTES} bytes.")
+
+
+def _check_times(batch: Batch) -> None:
+    stamps = [batch.sent, *(answer.time for answer in batch.dns_answers)]
+    for owned in batch.ownerships:
+        stamps += (getattr(owned, "from"), owned.to)
+    if batch.HasField("host_status"):
+        stamps.append(batch.host_status.time)
+        for blind in batch.host_status.blind:
+            stamps += (getattr(blind, "from"), blind.to)
+    for stamp in stamps:
+        _nanoseconds(stamp)
+    _check_counts(batch)
+
+
+def _check_counts(batch: Batch) -> None:
+    counted = [*batch.host_status.lost, *batch.host_status.dropped]
+    if any(one.count > _MOST_COUNT or len(one.reason) > 100 for one in counted):
+        raise Refused("value", "A host status counts more than can have happened.")
+
+
+def _nanoseconds(stamp: Timestamp) -> int:
+    if not (0 <= stamp.seconds <= _LAST_SECOND and 0 <= stamp.nanos < SECOND_NS):
+        raise Refused("time", f"{stamp.seconds} s {stamp.nanos} ns is no time.")
+    return nanoseconds(stamp)

@@ -1,0 +1,251 @@
+"""Both ends of every flow: the local one by its identity, the far one by who owned its address at that time."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from plumbline.v1 import flow_pb2 as flow
+from plumbline.v1 import topology_pb2 as pb
+
+from aggregator.ingest.tables import Tables
+from aggregator.records import CLIENT, SERVER, End, Endpoint, Flow, HostKey
+from aggregator.resolve.names import DnsMemory, host_name
+from aggregator.resolve.ownership import Ownership, Place, is_loopback, text_of
+from aggregator.topology.coverage import HostCoverage
+
+Network: TypeAlias = IPv4Network | IPv6Network
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+NOT_SHOWN: Final = -1
+_GRACE_INTERVALS: Final = 3
+_UNIT_SUFFIXES: Final = (".service", ".scope", ".slice")
+
+
+@dataclass(slots=True)
+class Resolved:
+    """Per flow id: positions in `ends` (NOT_SHOWN where the other side's rows say it better), and what follows."""
+
+    ends: list[End]
+    source: Ints
+    target: Ints
+    target_host: Ints  # host id where the target is one of our endpoints, else -1
+    outside: npt.NDArray[np.bool_]  # the target may still be named by its requests' Host
+    moved: npt.NDArray[np.bool_]  # the far address changed hands: rows must be settled by their own time
+
+
+@dataclass(slots=True)
+class Times:
+    """Per flow id, when it was first and last seen; grows with the table."""
+
+    first_ns: list[int] = field(default_factory=list)
+    last_ns: list[int] = field(default_factory=list)
+
+    def note(self, flows: Ints, from_ns: Ints, to_ns: Ints) -> None:
+        for one, first, last in zip(flows.tolist(), from_ns.tolist(), to_ns.tolist(), strict=True):
+            while one >= len(self.first_ns):
+                self.first_ns.append(2**62)
+                self.last_ns.append(0)
+            self.first_ns[one] = min(self.first_ns[one], first)
+            self.last_ns[one] = max(self.last_ns[one], last)
+
+
+class Resolver:
+    """Answers are kept until a claim, a DNS answer or a flow is new."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        ownership: Ownership,
+        dns: DnsMemory,
+        coverage: Mapping[int, HostCoverage],
+        inside: Sequence[Network],
+        cluster: str,
+    ) -> None:
+        self._tables = tables
+        self._ownership = ownership
+        self._dns = dns
+        self._coverage = coverage
+        self._inside = inside
+        self._cluster = cluster
+        self.ends: list[End] = []
+        self._end_ids: dict[End, int] = {}
+        self._end_of_endpoint: dict[int, int] = {}
+        self._callers: dict[tuple[bytes, int, int, int], set[int]] = {}
+
+    def end_of(self, endpoint: int) -> int:
+        known = self._end_of_endpoint.get(endpoint)
+        if known is None:
+            value = self._tables.endpoints.values[endpoint]
+            host = self._tables.hosts.values[value.host]
+            known = self._end_of_endpoint[endpoint] = self._end(named_end(value, endpoint, host, self._cluster))
+        return known
+
+    def named_by_host(self, text: str) -> int | None:
+        """The third party behind a Host header, or None when it names none."""
+        name = host_name(text)
+        return self._end(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source="host")) if name else None
+
+    def settle_far(self, one: int, time_ns: int) -> int:
+        """The flow id that says whose the far address was at that time."""
+        value = self._tables.flows.values[one]
+        owner = self._owner(value, time_ns)
+        return one if owner is None else self._tables.flows.id_of(value._replace(far_endpoint=owner))
+
+    def resolve(self, times: Times, now_ns: int) -> Resolved:
+        flows = self._tables.flows.values
+        size = len(flows)
+        found = Resolved(
+            self.ends,
+            *(np.full(size, NOT_SHOWN, np.int64) for _ in range(3)),
+            np.zeros(size, np.bool_),
+            np.zeros(size, np.bool_),
+        )
+        host_addresses = self._host_addresses()
+        callers: defaultdict[tuple[bytes, int, int, int], set[int]] = defaultdict(set)
+        for one, value in enumerate(flows):
+            if value.role == CLIENT:
+                self._resolve_client(found, one, value, _last(times, one), host_addresses)
+                if found.target_host[one] >= 0:
+                    target = found.ends[found.target[one]].endpoint
+                    callers[value.local_address, target, value.port, value.transport].add(int(found.source[one]))
+        for one, value in enumerate(flows):
+            if value.role == SERVER:
+                fresh = now_ns - _first(times, one) < self._grace_ns(value)
+                self._resolve_server(found, one, value, _last(times, one), callers, host_addresses, fresh)
+        return found
+
+    def _resolve_client(
+        self, found: Resolved, one: int, value: Flow, time_ns: int, host_addresses: Mapping[bytes, int]
+    ) -> None:
+        found.source[one] = self.end_of(value.endpoint)
+        owner = value.far_endpoint if value.far_endpoint >= 0 else self._owner(value, time_ns)
+        found.moved[one] = value.far_endpoint < 0 and self._ownership.has_moved(value.peer_address)
+        if owner is not None:
+            found.target[one] = self.end_of(owner)
+            found.target_host[one] = self._tables.endpoints.values[owner].host
+            return
+        host = self._host_behind(value, host_addresses)
+        if host is not None:
+            found.target[one] = self._end(host)
+        elif self._is_inside(value.peer_address):
+            found.target[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
+        else:
+            found.outside[one] = True
+            found.target[one] = self._end(self._outside(value))
+
+    def _resolve_server(
+        self,
+        found: Resolved,
+        one: int,
+        value: Flow,
+        time_ns: int,
+        callers: Mapping[tuple[bytes, int, int, int], set[int]],
+        host_addresses: Mapping[bytes, int],
+        fresh: bool,
+    ) -> None:
+        found.target[one] = self.end_of(value.endpoint)
+        found.target_host[one] = self._tables.endpoints.values[value.endpoint].host
+        owner = value.far_endpoint
+        if owner < 0:
+            found.moved[one] = self._ownership.has_moved(value.peer_address)
+            whole = self._ownership.owner_of_all_ports(value.peer_address, time_ns, self._place(value.endpoint))
+            owner = -1 if whole is None else whole
+        if owner >= 0:
+            found.source[one] = self.end_of(owner)
+            return
+        known = callers.get((value.peer_address, value.endpoint, value.port, value.transport), set())
+        shared = value.peer_address in host_addresses or is_loopback(value.peer_address)
+        if len(known) == 1:
+            found.source[one] = next(iter(known))
+        elif known or (shared and fresh):
+            found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
+        elif shared or self._is_inside(value.peer_address):
+            found.source[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
+        else:
+            found.source[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL))
+
+    def _owner(self, value: Flow, time_ns: int) -> int | None:
+        place = self._place(value.endpoint)
+        if value.role == SERVER:
+            return self._ownership.owner_of_all_ports(value.peer_address, time_ns, place)
+        return self._ownership.owner(value.peer_address, value.port, value.transport, time_ns, place)
+
+    def _place(self, endpoint: int) -> Place:
+        value = self._tables.endpoints.values[endpoint]
+        return Place(value.host, self._tables.hosts.values[value.host].cluster, value.network_namespace)
+
+    def _host_behind(self, value: Flow, host_addresses: Mapping[bytes, int]) -> End | None:
+        """A host's own address on a port that nobody owns."""
+        place = self._place(value.endpoint)
+        host = place.host if is_loopback(value.peer_address) else host_addresses.get(value.peer_address)
+        if host is None:
+            return None
+        key = self._tables.hosts.values[host]
+        return End(_prefixed(key, key.name, self._cluster), pb.NODE_KIND_HOST, key.name, key.cluster)
+
+    def _host_addresses(self) -> dict[bytes, int]:
+        return {address: host for host, known in self._coverage.items() for address in known.addresses}
+
+    def _is_inside(self, address: bytes) -> bool:
+        if self._ownership.knows(address) or is_loopback(address):
+            return True
+        parsed = IPv6Address(address)
+        plain = parsed.ipv4_mapped or parsed
+        return any(plain in network for network in self._inside if network.version == plain.version)
+
+    def _outside(self, value: Flow) -> End:
+        name = self._dns.name_of(value.endpoint, value.peer_address)
+        if name is None:
+            return self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL)
+        return End(name.name, pb.NODE_KIND_THIRD_PARTY, name.name, self._cluster, -1, name.source, name.ambiguous)
+
+    def _bare(self, address: bytes, kind: int) -> End:
+        text = text_of(address)
+        return End(text, kind, text, self._cluster)
+
+    def _grace_ns(self, value: Flow) -> int:
+        known = self._coverage.get(self._tables.endpoints.values[value.endpoint].host)
+        return _GRACE_INTERVALS * (known.interval_ns if known else 1_000_000_000)
+
+    def _end(self, value: End) -> int:
+        known = self._end_ids.get(value)
+        if known is None:
+            known = self._end_ids[value] = len(self.ends)
+            self.ends.append(value)
+        return known
+
+
+def named_end(value: Endpoint, endpoint: int, host: HostKey, cluster: str) -> End:
+    """The vertex of one of our endpoints, as DESIGN's node ids have it."""
+    if value.kind == flow.ENDPOINT_KIND_POD:
+        kind, name = pb.NODE_KIND_POD, f"pod-{value.pod_uid}"
+    elif value.kind == flow.ENDPOINT_KIND_UNIT:
+        kind, name = pb.NODE_KIND_UNIT, _without_suffix(value.unit)
+    elif value.kind == flow.ENDPOINT_KIND_CONTAINER:
+        kind, name = pb.NODE_KIND_WORKLOAD, value.container_id[:12]
+    else:
+        kind, name = pb.NODE_KIND_PROCESS, value.command or "(unknown)"
+    return End(_prefixed(host, f"{host.name}/{name}", cluster), kind, name, host.cluster, endpoint)
+
+
+def _without_suffix(unit: str) -> str:
+    for suffix in _UNIT_SUFFIXES:
+        if unit.endswith(suffix) and len(unit) > len(suffix):
+            return unit[: -len(suffix)]
+    return unit
+
+
+def _prefixed(host: HostKey, node_id: str, cluster: str) -> str:
+    return node_id if host.cluster == cluster else f"{host.cluster}:{node_id}"
+
+
+def _first(times: Times, one: int) -> int:
+    return times.first_ns[one] if one < len(times.first_ns) else 0
+
+
+def _last(times: Times, one: int) -> int:
+    return times.last_ns[one] if one < len(times.last_ns) else 0
