@@ -1,0 +1,108 @@
+"""The shop's catalog is wrong in six stated ways: these six are found, and nothing else."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.processes import wait_until
+from tests.cluster.product import Product
+from tests.cluster.shop import CATALOG, THIRD_PARTIES, Shop
+
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
+FOUND, TOO_EARLY = 1, 3
+EVERY_STATUS = (0, FOUND, TOO_EARLY)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Product]:
+    with Cluster() as cluster:
+        shop = Shop(cluster)
+        with Product(cluster, catalog=[CATALOG]) as product:
+            shop.open()
+            yield product
+
+
+def test_drift_finds_the_six_and_nothing_else(shop: Product) -> None:
+    stated = sorted((str(one["kind"]), str(one["subject"]), str(one["object"])) for one in Shop.findings())
+    assert len(stated) == 6
+
+    def found() -> list[tuple[str, str, str]]:
+        rows = shop.answer("drift", statuses=EVERY_STATUS)["findings"]
+        return sorted((str(one["kind"]), str(one["subject"]), str(one["object"])) for one in rows)
+
+    wait_until(lambda: len(found()) >= len(stated), "something is found", 45, pause_seconds=1)
+    assert found() == stated
+    # It stays so while the same traffic goes on.
+    wait_until(lambda: seconds_in_view(shop) > 40, "the shop was watched for a while", 60, pause_seconds=1)
+    assert found() == stated
+
+
+def test_findings_have_evidence_and_a_status_for_scripts(shop: Product) -> None:
+    answer = shop.answer("drift", statuses=(FOUND,))
+    edges = {edge["id"] for edge in shop.graph("5m")["edges"]}
+    for finding in answer["findings"]:
+        assert set(finding["evidence"].get("edges", ())) <= edges, finding
+    seen = [one for one in answer["findings"] if one["kind"] in ("observed_only", "undeclared_third_party")]
+    assert len(seen) == 2 and all(one["evidence"]["edges"] for one in seen)
+
+
+def test_third_parties_are_named_and_judged(shop: Product) -> None:
+    rows = {row["id"]: row for row in shop.answer("thirdparties")["third_parties"]}
+    assert set(rows) == set(THIRD_PARTIES)
+    assert rows["rates.carrier.example"]["errors"] > 0 and rows["api.bank.example"]["errors"] == 0
+    assert rows["api.bank.example"]["latency_ms"]["mean"] > 170
+    users = {name: [one["id"] for one in row["dependants"]] for name, row in rows.items()}
+    assert users["api.bank.example"] == ["beta/payments"] and users["feed.supplier.example"] == ["beta/stock-sync"]
+
+
+def test_the_failure_of_the_bank_reaches_the_gateway(shop: Product) -> None:
+    affected = {row["id"]: row for row in shop.answer("impact", "api.bank.example")["affected"]}
+    assert affected["alpha/gateway"]["path"] == [
+        "alpha/gateway",
+        "alpha/frontend",
+        "beta/checkout",
+        "beta/payments",
+        "api.bank.example",
+    ]
+
+
+def test_the_portal_is_told_of_the_third_parties(shop: Product) -> None:
+    feed = shop.http("/catalog/backstage.yaml").decode()
+    entities: list[dict[str, Any]] = list(yaml.safe_load_all(feed))
+    hosts = {entity["metadata"].get("annotations", {}).get("plumbline.dev/host") for entity in entities}
+    assert set(THIRD_PARTIES) <= hosts | {entity["metadata"]["name"] for entity in entities}
+    assert shop.plumb("export", "backstage") == feed
+
+
+def test_a_declaration_that_is_mended_is_no_finding_any_more(tmp_path: Path) -> None:
+    """In a catalog of its own: the shop's stays wrong."""
+    for file in CATALOG.iterdir():
+        text = file.read_text()
+        (tmp_path / file.name).write_text(
+            text.replace("[component:catalog, component:checkout]", "[component:catalog]")
+        )
+    with Cluster() as cluster:
+        shop = Shop(cluster)
+        with Product(cluster, catalog=[tmp_path]) as product:
+            shop.open()
+            undeclared = ("component:default/frontend", "component:default/checkout")
+
+            def is_found() -> bool:
+                rows = product.answer("drift", statuses=EVERY_STATUS)["findings"]
+                return undeclared in [(one["subject"], one["object"]) for one in rows if one["kind"] == "observed_only"]
+
+            wait_until(is_found, "the undeclared dependency is found", 30, pause_seconds=0.5)
+            for file in CATALOG.iterdir():
+                (tmp_path / file.name).write_text(file.read_text())
+            wait_until(lambda: not is_found(), "the mended catalog is read", 30, pause_seconds=0.5)
+
+
+def seconds_in_view(shop: Product) -> float:
+    graph = shop.graph("5m")
+    first = min(datetime.fromisoformat(node["first_seen"]) for node in graph["nodes"])
+    return (datetime.fromisoformat(graph["window"]["to"]) - first).total_seconds()
