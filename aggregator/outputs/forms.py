@@ -9,11 +9,15 @@ from aggregator.insight.case import Case
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What is served: `etag` (without quotes) changes when, and only when, `content` does."""
+    """What is served: `etag` (without quotes) changes when, and only when, `content` does.
+
+    `left_out`: a sentence for each thing that could not be said in this form, for the log and a metric.
+    """
 
     media_type: str
     content: bytes
     etag: str
+    left_out: tuple[str, ...] = ()
 
 
 class NothingToServe(Exception):
