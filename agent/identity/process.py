@@ -67,7 +67,9 @@ class Proc:
         return self._read(path).decode("ascii", "replace")
 
     def lives(self, pid: int) -> bool:
-        return Path(self.root, str(pid)).exists()
+        """False for a zombie, which has no sockets any more."""
+        state = self._read(f"{pid}/stat").rpartition(b") ")[2][:1]
+        return state not in (b"", b"Z", b"X")
 
     def _read(self, path: str) -> bytes:
         try:

@@ -1,0 +1,269 @@
+"""Identity on the real thing: cgroups, processes, network namespaces and sockets of this machine. Needs root."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from plumbline.v1.flow_pb2 import (
+    ENDPOINT_KIND_POD,
+    ENDPOINT_KIND_PROCESS,
+    ENDPOINT_KIND_UNIT,
+    REALM_CLUSTER,
+    REALM_NAMESPACE,
+)
+
+from agent.identity.addresses import Claim
+from agent.identity.cgroup import find_cgroup_root
+from agent.identity.endpoints import Endpoint
+from agent.identity.host import Host, open_host
+from agent.identity.sockets import ANY_V4
+from agent.records import ListenerSeen
+from tests.unit.agent.kernels import CLIENT, LOOPBACK, SERVER, flow
+
+MOUNT = find_cgroup_root(Path("/proc/self/mounts").read_text())
+UID = "11111111-2222-3333-4444-555555555555"
+CONTAINER = "c" * 64
+POD = (
+    f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+    f"/cri-containerd-{CONTAINER}.scope"
+)
+POD_ADDRESS = bytes(10) + b"\xff\xff" + bytes([10, 99, 7, 5])
+START_NS = 1_000
+LISTEN = (
+    "import socket, time\n"
+    "sockets = [socket.create_server(('', 18080)), socket.create_server(('127.0.0.1', 18081))]\n"
+    "print('ready', flush=True)\n"
+    "time.sleep(60)\n"
+)
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or MOUNT is None, reason="needs root and a cgroup v2 hierarchy: run it with sudo"
+)
+
+
+class Machine:
+    """A cgroup subtree with programs in it."""
+
+    def __init__(self, root: Path, cleanup: ExitStack) -> None:
+        self.root = root
+        self._cleanup = cleanup
+
+    def cgroup(self, path: str) -> Path:
+        directory = self.root / path
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def start(self, path: str, code: str, own_network: bool = False) -> "subprocess.Popen[str]":
+        """Runs Python code in a cgroup, and a network namespace of its own or ours; returns when it is ready."""
+        enter = "unshare --net sh -c 'ip link set lo up && ip addr add 10.99.7.5/32 dev lo && exec \"$@\"' sh"
+        shell = f'echo $$ > {self.cgroup(path)}/cgroup.procs && exec {enter if own_network else ""} "$@"'
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", shell, "sh", sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+        )
+        self._cleanup.callback(self.end, process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    def end(self, process: "subprocess.Popen[str]") -> None:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+    def remove(self) -> None:
+        deadline = time.monotonic() + 5
+        for directory, _, _ in os.walk(self.root, topdown=False):
+            while True:
+                try:
+                    Path(directory).rmdir()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    assert MOUNT is not None
+    with ExitStack() as cleanup:
+        root = MOUNT / f"plumbline-unit-{os.getpid()}"
+        root.mkdir()
+        built = Machine(root, cleanup)
+        cleanup.callback(built.remove)
+        yield built
+
+
+def host_of(machine: Machine) -> Host:
+    assert MOUNT is not None
+    return open_host(machine.root, MOUNT, START_NS)
+
+
+def endpoints(host: Host) -> dict[str, Endpoint]:
+    return {one.identity.unit or one.identity.pod_uid or one.command: one for one in host.book.all()}
+
+
+def claims_on(host: Host, port: int) -> list[Claim]:
+    return [claim for claim in host.claims.open() if claim.place.port == port]
+
+
+def wait_for(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_was_there_before_the_agent_is_found(machine: Machine) -> None:
+    machine.start(POD, LISTEN, own_network=True)
+    machine.start("system.slice/shop.service", LISTEN.replace("18080", "18090").replace("18081", "18091"))
+    machine.start("user.slice/session-1.scope", LISTEN.replace("18080", "18082").replace("18081", "18083"))
+    host = host_of(machine)
+    found = host.read(START_NS)
+    known = endpoints(host)
+    assert {name: one.identity.kind for name, one in known.items()} == {
+        UID: ENDPOINT_KIND_POD,
+        "shop.service": ENDPOINT_KIND_UNIT,
+        "python": ENDPOINT_KIND_PROCESS,
+    }
+    assert known[UID].identity.container_id == CONTAINER
+    assert known[UID].cgroup_path == f"/{POD}"
+    ours = Path("/proc/self/ns/net").stat().st_ino
+    assert known[UID].network_namespace not in (0, ours)
+    assert known["shop.service"].network_namespace == known["python"].network_namespace == ours
+    assert (found.network_namespaces, found.listeners) == (2, 6)
+
+    # The pod owns its address on every port; the host's addresses are nobody's as a whole.
+    (whole,) = claims_on(host, 0)
+    assert (whole.place.address, whole.place.realm, whole.endpoint) == (POD_ADDRESS, REALM_CLUSTER, known[UID].id)
+    assert {claim.place.address for claim in claims_on(host, 18080)} == {LOOPBACK, POD_ADDRESS}
+    (loopback_only,) = claims_on(host, 18081)
+    assert (loopback_only.place.realm, loopback_only.place.network_namespace) == (
+        REALM_NAMESPACE, known[UID].network_namespace,
+    )  # fmt: skip
+    assert {claim.endpoint for claim in claims_on(host, 18090)} == {known["shop.service"].id}
+    assert all(claim.from_ns == START_NS for claim in host.claims.open())
+    assert POD_ADDRESS not in host.own_addresses()
+    # Named: the pod, its slices that have its name, the unit. Not the session.
+    named = {host.index.path(one) for one in host.take_new_named_cgroups()}
+    assert {f"/{POD}", "/system.slice/shop.service"} <= named
+    assert "/user.slice/session-1.scope" not in named
+
+
+def test_connections_that_were_open_before_have_a_role_and_a_command(machine: Machine) -> None:
+    code = (
+        "import socket, time\n"
+        "server = socket.create_server(('127.0.0.1', 18084))\n"
+        "client = socket.create_connection(('127.0.0.1', 18084))\n"
+        "accepted, _ = server.accept()\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    machine.start("misc", code)
+    host = host_of(machine)
+    found = [one for one in host.read(START_NS).open_connections if 18084 in (one.local_port, one.peer_port)]
+    assert sorted((one.role, one.local_port == 18084) for one in found) == [(CLIENT, False), (SERVER, True)]
+    cgroup_id = (machine.root / "misc").stat().st_ino
+    client = host.endpoint_of(flow(1 << 40, cgroup_id=cgroup_id, port=18084, command="", role=CLIENT), 2_000)
+    server = host.endpoint_of(flow(2 << 40, cgroup_id=cgroup_id, port=18084, command="", role=SERVER), 2_000)
+    assert client.command == server.command == "python"
+
+
+def test_a_pod_that_comes_later_and_goes(machine: Machine) -> None:
+    host = host_of(machine)
+    host.read(START_NS)
+    process = machine.start(POD, LISTEN, own_network=True)
+    cgroup_id = (machine.root / POD).stat().st_ino
+    seen = flow(
+        3 << 40, cgroup_id=cgroup_id, process_id=process.pid, local_address=POD_ADDRESS, role=CLIENT, command=""
+    )
+    endpoint = host.endpoint_of(seen, 2_000)
+    assert (endpoint.identity.pod_uid, endpoint.identity.container_id) == (UID, CONTAINER)
+    assert endpoint.network_namespace > 0
+    assert cgroup_id in host.take_new_named_cgroups()
+    host.listener(ListenerSeen(cgroup_id, ANY_V4, 18080, 6, "python", process.pid, 3_000))
+    assert {claim.place.address for claim in claims_on(host, 18080)} == {LOOPBACK, POD_ADDRESS}
+    assert [claim.place.address for claim in claims_on(host, 0)] == [POD_ADDRESS]
+
+    host.refresh(4_000)
+    assert len(claims_on(host, 18080)) == 2
+    machine.end(process)
+    wait_for(lambda: not (machine.root / POD / "cgroup.procs").read_text())
+    (machine.root / POD).rmdir()
+    host.claims.take_changes()
+    host.refresh(5_000)
+    assert host.claims.open() == []
+    assert {claim.to_ns for claim in host.claims.take_changes()} == {5_000}
+    # Its last counts may come after it: it still has its name.
+    assert host.endpoint_of(seen, 5_500).id == endpoint.id
+
+
+def test_a_listener_goes_with_its_process_unless_a_child_has_it(machine: Machine) -> None:
+    fork = LISTEN.replace("print(", "import os\nif os.fork(): time.sleep(60)\nprint(")
+    parent = machine.start("misc", fork.replace("18080", "18086").replace("18081", "18087"))
+    host = host_of(machine)
+    host.read(START_NS)
+    cgroup_id = (machine.root / "misc").stat().st_ino
+    host.listener(ListenerSeen(cgroup_id, LOOPBACK, 18087, 6, "python", parent.pid, 1_500))
+    assert claims_on(host, 18087)
+    machine.end(parent)
+    host.refresh(2_000)
+    assert claims_on(host, 18087)
+    (machine.root / "misc" / "cgroup.kill").write_text("1")
+    wait_for(lambda: not (machine.root / "misc" / "cgroup.procs").read_text())
+    host.refresh(3_000)
+    assert claims_on(host, 18087) == []
+    assert claims_on(host, 18086) == []
+
+
+def test_a_process_is_called_by_its_name_and_by_what_the_kernel_noted_when_it_is_gone(machine: Machine) -> None:
+    process = machine.start("misc", LISTEN.replace("18080", "18088").replace("18081", "18089"))
+    cgroup_id = (machine.root / "misc").stat().st_ino
+    host = host_of(machine)
+    host.read(START_NS)
+    living = flow(4 << 40, cgroup_id=cgroup_id, process_id=process.pid, command="a-thread")
+    assert host.endpoint_of(living, 2_000).command == "python"
+    machine.end(process)
+    gone = host.endpoint_of(flow(5 << 40, cgroup_id=cgroup_id, process_id=process.pid, command="curl"), 2_000)
+    assert gone.command == "curl"
+    unknown = host.endpoint_of(flow(6 << 40, cgroup_id=2**40, process_id=0, command=""), 3_000)
+    assert unknown.command == "(unknown)"
+    assert unknown.network_namespace == Path("/proc/self/ns/net").stat().st_ino
+
+
+def test_processes_that_vanish_while_everything_is_read(machine: Machine) -> None:
+    machine.cgroup("misc")
+    shell = (
+        f"echo $$ > {machine.root}/misc/cgroup.procs; i=0; while [ $i -lt 400 ]; do /bin/true & i=$((i+1)); done; wait"
+    )
+    churn = subprocess.Popen(["/bin/sh", "-c", shell])
+    host = host_of(machine)
+    rounds = 0
+    while churn.poll() is None:
+        host.read(START_NS + rounds)
+        host.refresh(START_NS + rounds)
+        rounds += 1
+    assert rounds > 1
+
+
+def test_names_of_sockets_of_this_very_process_survive_hostile_commands(machine: Machine) -> None:
+    code = LISTEN.replace("import socket", "open('/proc/self/comm', 'w').write('a\\nb\\x1b[1m<i>')\nimport socket")
+    machine.start("misc", code.replace("18080", "18092").replace("18081", "18093"))
+    host = host_of(machine)
+    host.read(START_NS)
+    (claim, *_) = claims_on(host, 18092)
+    endpoint = host.book.get(claim.endpoint)
+    assert endpoint is not None
+    assert endpoint.command == r"a\x0ab\x1b[1m<i>"
+
+
+def test_the_test_machine_has_the_ports_free() -> None:
+    for port in range(18080, 18094):
+        with socket.create_server(("127.0.0.1", port)):
+            pass
