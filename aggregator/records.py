@@ -61,6 +61,19 @@ class Flow(NamedTuple):
     transport: int
     asked_address: bytes
     asked_port: int
+    far_endpoint: int = -1  # whose the peer's address was, once that is settled; -1: as its time tells
+
+
+class End(NamedTuple):
+    """A vertex as resolved: `endpoint` is -1 for what is not ours; `kind` is a NodeKind of the contract."""
+
+    id: str
+    kind: int
+    name: str
+    cluster: str
+    endpoint: int = -1
+    name_source: str = ""
+    ambiguous: bool = False
 
 
 class Name(NamedTuple):

@@ -98,12 +98,8 @@ class Resolver:
     def resolve(self, times: Times, now_ns: int) -> Resolved:
         flows = self._tables.flows.values
         size = len(flows)
-        found = Resolved(
-            self.ends,
-            *(np.full(size, NOT_SHOWN, np.int64) for _ in range(3)),
-            np.zeros(size, np.bool_),
-            np.zeros(size, np.bool_),
-        )
+        nobody, no = np.full(size, NOT_SHOWN, np.int64), np.zeros(size, np.bool_)
+        found = Resolved(self.ends, nobody.copy(), nobody.copy(), nobody.copy(), no.copy(), no.copy())
         host_addresses = self._host_addresses()
         callers: defaultdict[tuple[bytes, int, int, int], set[int]] = defaultdict(set)
         for one, value in enumerate(flows):

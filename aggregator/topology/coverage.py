@@ -67,7 +67,8 @@ class HostCoverage:
         if not self.is_stale(now_ns):
             spans[-1, 1] = FOREVER_NS
         at = np.searchsorted(spans[:, 0], times_ns, side="right") - 1
-        return (at >= 0) & (times_ns < spans[np.maximum(at, 0), 1])
+        covered: npt.NDArray[np.bool_] = (at >= 0) & (times_ns < spans[np.maximum(at, 0), 1])
+        return covered
 
     def _add_blind(self, blind: Blind) -> None:
         self.blind.append(blind)
