@@ -6,7 +6,7 @@ A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} 
   requests    "connections": c, "requests": n, "requests_per_connection" (0: all), "depth": requests in one write,
               "paths": [[method, path], ...] taken in turn, "body": of what has one,
               "rate": requests a second (0: as fast as it goes),
-              "random_paths": a seed instead of paths, "random_hosts": true
+              "encoding" of what is sent ("utf-8"), "random_paths": a seed instead of paths, "random_hosts": true
   unanswered  "times", "path", "by": "client" (it closes after "after" seconds) or "server"
   failed      "times", "patience" seconds (0: what the kernel has)
   silent      "times": connections without a byte
@@ -180,7 +180,8 @@ def requests_of(job):
     for method, path in job["paths"]:
         body = job.get("body", "n=1").encode() if method in ("POST", "PUT", "PATCH") else b""
         length = f"Content-Length: {len(body)}\r\n" if body else ""
-        texts.append((method, path, f"{method} {path} HTTP/1.1\r\nHost: {job['host']}\r\n{length}\r\n".encode() + body))
+        text = f"{method} {path} HTTP/1.1\r\nHost: {job['host']}\r\n{length}\r\n"
+        texts.append((method, path, text.encode(job.get("encoding", "utf-8")) + body))
     return itertools.cycle(texts)
 
 
