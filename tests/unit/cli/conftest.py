@@ -42,7 +42,7 @@ def shop() -> topology_pb2.Topology:
                 "statuses": {"2xx": 117, "5xx": 3}, "latencyMs": {"mean": 1.5, "p50": 1.2, "p95": 3.25, "p99": 9},
                 "failedConnections": {"refused": 2, "timeout": 1}, "bytesSent": 2048, "bytesReceived": 3145728,
                 "seenFrom": "SEEN_FROM_BOTH", "coverage": 1, **times,
-                "routes": [{"method": "GET", "route": "/items/{n}", "requests": 120, "errors": 3, "class": "call",
+                "routes": [{"method": "GET", "route": "/items/*", "requests": 120, "errors": 3, "class": "call",
                             "latencyMs": {"mean": 1.5, "p95": 3.25, "p99": 9}}],
             },
             {

@@ -24,7 +24,7 @@ def test_a_name_that_one_node_has_is_enough(served: Served) -> None:
     ended = run("show", "backend", "--aggregator", served.address)
     assert ended.status == 0
     assert ended.stdout.startswith("alpha/backend: unit on 1 host(s), listens on 8080\n\nCallers\nCLIENT")
-    assert "GET     /items/{n}  alpha/frontend       120       3     1.50    3.25    9.00" in ended.stdout
+    assert "GET     /items/*  alpha/frontend       120       3     1.50    3.25    9.00" in ended.stdout
 
 
 def test_nodes_that_touch_nothing(served: Served) -> None:
