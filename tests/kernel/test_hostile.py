@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from tests.cluster.cluster import Workload
+from tests.cluster.cluster import APPS, Workload
 from tests.cluster.network import RESOLVER_IPV4
 from tests.cluster.processes import PYTHON
 from tests.cluster.product import Graph
@@ -157,24 +157,11 @@ def _hostile_job(address: str, name: str) -> Job:
 
 def _look_up_hostile_names(workload: Workload) -> None:
     """Straight into the packet: no resolver library would send them."""
-    program = (
-        "import socket, struct, sys\n"
-        "one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.settimeout(2)\n"
-        "for word in sys.argv[2:]:\n"
-        "    name = word.encode('utf-8', 'surrogateescape')[:60]\n"
-        "    for label in (name, name + b'\\n', b'a\\tb', b'a.b', bytes(range(1, 32))):\n"
-        "        head = struct.pack('!HHHHHH', 7, 0x100, 1, 0, 0, 0)\n"
-        "        one.sendto(head + bytes((len(label),)) + label + b'\\0\\0\\1\\0\\1', (sys.argv[1], 53)); one.recv(600)\n"
-    )
-    workload.run("look-up", [PYTHON, "-c", program, RESOLVER_IPV4, *HOSTILE.values()])
+    workload.run("look-up", [PYTHON, APPS / "strange.py", "ask", RESOLVER_IPV4, *HOSTILE.values()])
 
 
 def _run_with_hostile_names(system: System) -> None:
     """Processes without a unit are named by their command, which they choose."""
-    program = (
-        "import os, socket, sys\n"
-        "open('/proc/self/comm', 'wb').write(sys.argv[2].encode('utf-8', 'surrogateescape')[:15])\n"
-        "one = socket.create_connection((sys.argv[1], 8080)); one.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n'); one.recv(99)\n"
-    )
     for number, name in enumerate((*HOSTILE.values(), "line\nbreak", " ", "../..")):
-        system.estate.shell.run(f"named-{number}", [PYTHON, "-c", program, system.estate.idle.ipv4, name])
+        command = [PYTHON, APPS / "strange.py", "be", name, system.estate.idle.ipv4, "8080"]
+        system.estate.shell.run(f"named-{number}", command)
