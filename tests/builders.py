@@ -60,9 +60,9 @@ def call(
 ) -> pb.Edge:
     """An edge of the window, understood and answered; `fields` as the message names them, `class_` for its class."""
     fields["class"] = fields.pop("class_", pb.EDGE_CLASS_TRAFFIC)
-    defaults = {"connections": 1, "bytes_sent": 1000, "bytes_received": 1000, "coverage": 1.0}
+    defaults: dict[str, Any] = {"connections": 1, "bytes_sent": 1000, "bytes_received": 1000, "coverage": 1.0}
     edge_id = f"{source}>{target}/{protocol}/{port}"
-    ends = {"id": edge_id, "source": source, "target": target, "protocol": protocol, "port": port}
+    ends: dict[str, Any] = {"id": edge_id, "source": source, "target": target, "protocol": protocol, "port": port}
     return pb.Edge(requests=requests, **(ends | defaults | fields))
 
 

@@ -1,5 +1,7 @@
 """What every question may look at: which traffic counts, what was watched, and which entity a node is."""
 
+from typing import Any
+
 import pytest
 from plumbline.v1 import topology_pb2 as pb
 
@@ -24,7 +26,7 @@ from tests.builders import (
 HOST, NODE = "plumbline.dev/host", "plumbline.dev/node"
 
 
-SILENT = {"requests": 0, "connections": 0, "bytes_sent": 0, "bytes_received": 0}
+SILENT: dict[str, Any] = {"requests": 0, "connections": 0, "bytes_sent": 0, "bytes_received": 0}
 
 
 def joined(seen: Case) -> dict[str, str]:
@@ -42,7 +44,7 @@ def test_an_edge_that_is_only_remembered_is_no_traffic() -> None:
 
 
 @pytest.mark.parametrize("sign", [{"active_connections": 1}, {"failed_connections": {"refused": 1}}, {"requests": 1}])
-def test_an_edge_with_any_sign_of_life_is_traffic(sign: dict[str, object]) -> None:
+def test_an_edge_with_any_sign_of_life_is_traffic(sign: dict[str, Any]) -> None:
     assert len(case(call("alpha/a", "alpha/b", **(SILENT | sign))).traffic) == 1
 
 
