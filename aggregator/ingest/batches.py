@@ -1,6 +1,5 @@
 """Hellos and batches into rows. A message that cannot be used is refused with its reason, whole."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,12 +8,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import columns as wire
 from plumbline.v1 import flow_pb2 as pb
 
+from aggregator.ingest.decoding import Checked, check_hello
 from aggregator.ingest.tables import Epoch, Tables
 from aggregator.records import FOREVER_NS, Blind, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
 
 Array = npt.NDArray[np.int64]
 FIXED_NAMES = {wire.NO_NAME: "", wire.OTHER_NAME: "(other)", wire.UNNAMED: "(unnamed)"}
-_ADDRESS_BYTES = 16
+_NOWHERE = bytes(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Ingested:
     """One batch in the aggregator's own ids and times. Columns are int64; `bucket` became from_ns and to_ns."""
 
     host: int
+    spans: tuple[Array, Array]  # from and to of every bucket, also of those without a row
     flows: dict[str, Array]
     requests: dict[str, Array]
     owned: list[Owned] = field(default_factory=list)
@@ -39,8 +40,7 @@ class Ingest:
 
     def hello(self, hello: pb.Hello, received_ns: int) -> tuple[int, Epoch, bool]:
         """(host id, its epoch, whether this epoch is new). Raises Refused."""
-        if not hello.host or not hello.epoch:
-            raise Refused("hello_incomplete", "A hello needs the host's name and the agent's epoch.")
+        check_hello(hello)
         host = self.tables.hosts.id_of(HostKey(hello.cluster, hello.host))
         present = self.tables.epochs.get(host)
         offset = received_ns - hello.clock.ToNanoseconds() if hello.HasField("clock") else 0
@@ -53,43 +53,27 @@ class Ingest:
         self.tables.epochs[host] = epoch
         return host, epoch, True
 
-    def batch(self, host: int, epoch_number: int, batch: pb.Batch) -> Ingested | None:
-        """None for a batch that was applied before. Raises Refused; then nothing of it is applied."""
+    def batch(self, host: int, epoch_number: int, checked: Checked) -> Ingested | None:
+        """None for a batch that was applied before. Raises Refused."""
+        batch = checked.batch
         epoch = self.tables.epochs.get(host)
         if epoch is None or epoch.number != epoch_number:
             raise Refused("epoch_unknown", "A batch came before its agent's hello.")
-        if batch.sequence <= epoch.sequence:
+        if batch.sequence in epoch.sequences:
             return None
-        flows, requests = self._columns(batch)
-        self._check_addresses(batch)
-        epoch.sequence = batch.sequence
         self._define(host, epoch, batch)
+        epoch.sequences.add(batch.sequence)
+        offset = epoch.clock_offset_ns
+        spans = (checked.bucket_from_ns + offset, checked.bucket_to_ns + offset)
         return Ingested(
             host=host,
-            flows=_timed(self._flow_ids(epoch, flows), batch.buckets, epoch.clock_offset_ns),
-            requests=_timed(self._request_ids(epoch, requests), batch.buckets, epoch.clock_offset_ns),
+            spans=spans,
+            flows=_timed(self._flow_ids(epoch, checked.flows), spans),
+            requests=_timed(self._request_ids(epoch, checked.requests), spans),
             owned=[owned for claim in batch.ownerships if (owned := _owned(epoch, claim)) is not None],
             told=[told for answer in batch.dns_answers if (told := _told(epoch, answer)) is not None],
-            status=_status(batch.host_status, epoch.clock_offset_ns) if batch.HasField("host_status") else None,
+            status=_status(batch.host_status, offset) if batch.HasField("host_status") else None,
         )
-
-    def _columns(self, batch: pb.Batch) -> tuple[wire.Columns, wire.Columns]:
-        try:
-            flows, requests = wire.unpack_flows(batch.flows), wire.unpack_requests(batch.requests)
-        except wire.MalformedColumns as malformed:
-            raise Refused("columns_malformed", f"A batch has malformed columns: {malformed}.") from malformed
-        for rows in (flows, requests):
-            if len(rows["bucket"]) and int(rows["bucket"].max()) >= len(batch.buckets):
-                raise Refused("bucket_unknown", "A batch has rows of a time bucket that it does not name.")
-        return flows, requests
-
-    @staticmethod
-    def _check_addresses(batch: pb.Batch) -> None:
-        addresses: list[bytes] = [claim.address for claim in batch.ownerships]
-        for flow in batch.flow_definitions:
-            addresses += [flow.local_address, flow.peer_address]
-        if any(len(address) != _ADDRESS_BYTES for address in addresses):
-            raise Refused("address_malformed", "A batch has an address that is not 16 bytes long.")
 
     def _define(self, host: int, epoch: Epoch, batch: pb.Batch) -> None:
         tables = self.tables
@@ -97,7 +81,9 @@ class Ingest:
             value = Endpoint(
                 host, one.kind, one.pod_uid, one.container_id, one.unit, one.command, one.network_namespace
             )
-            epoch.endpoints.define(one.id, tables.endpoints.id_of(value))
+            known = epoch.endpoints.one(one.id)
+            ours = tables.endpoints.id_of(value) if known < 0 else tables.endpoints.improve(known, value)
+            epoch.endpoints.define(one.id, ours)
         for name in batch.names:
             text = name.text if len(tables.names) < self._max_names else FIXED_NAMES[wire.OTHER_NAME]
             kind = name.kind if text == name.text else 0
@@ -107,9 +93,8 @@ class Ingest:
             epoch.flows.define(flow.id, self._flow(endpoint, flow) if endpoint >= 0 else -1)
 
     def _flow(self, endpoint: int, flow: pb.FlowDefinition) -> int:
-        nowhere = bytes(_ADDRESS_BYTES)
         if len(self.tables.flows) >= self._max_flows:
-            return self.tables.flows.id_of(Flow(endpoint, nowhere, nowhere, 0, flow.role, flow.transport, b"", 0))
+            return self.tables.flows.id_of(Flow(endpoint, _NOWHERE, _NOWHERE, 0, flow.role, flow.transport, b"", 0))
         return self.tables.flows.id_of(
             Flow(
                 endpoint=endpoint,
@@ -144,13 +129,9 @@ def _defined(rows: dict[str, Array]) -> dict[str, Array]:
     return rows if known.all() else {name: column[known] for name, column in rows.items()}
 
 
-def _timed(rows: dict[str, Array], buckets: Iterable[pb.TimeBucket], offset_ns: int) -> dict[str, Array]:
-    spans = np.array(
-        [(getattr(one, "from").ToNanoseconds() + offset_ns, one.to.ToNanoseconds() + offset_ns) for one in buckets],
-        np.int64,
-    ).reshape(-1, 2)
+def _timed(rows: dict[str, Array], spans: tuple[Array, Array]) -> dict[str, Array]:
     bucket = rows.pop("bucket")
-    rows["from_ns"], rows["to_ns"] = spans[bucket, 0], spans[bucket, 1]
+    rows["from_ns"], rows["to_ns"] = spans[0][bucket], spans[1][bucket]
     return rows
 
 

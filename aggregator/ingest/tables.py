@@ -1,15 +1,18 @@
 """Dense ids for what agents define: one value, one id, for the aggregator's life."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.records import Endpoint, Flow, HostKey, Name
+from aggregator.ingest.sequences import Sequences
+from aggregator.records import Endpoint, Flow, HostKey, Name, Refused
 
 T = TypeVar("T", bound=tuple[object, ...])
 Ids = npt.NDArray[np.int64]
+
+MOST_IDS: Final = 1 << 23
 
 
 class Table(Generic[T]):
@@ -29,6 +32,14 @@ class Table(Generic[T]):
             self.values.append(value)
         return known
 
+    def improve(self, known: int, value: T) -> int:
+        """The same thing, better known: it keeps its id, unless the better value has one already."""
+        if value in self._ids:
+            return self._ids[value]
+        del self._ids[self.values[known]]
+        self.values[known], self._ids[value] = value, known
+        return known
+
 
 class Translation:
     """An agent's ids of one kind to ours, for one epoch. An id that was never defined is -1."""
@@ -37,6 +48,9 @@ class Translation:
         self._ours = np.full(64, -1, np.int64)
 
     def define(self, theirs: int, ours: int) -> None:
+        """Raises Refused for an id that no agent gives: they count from 0."""
+        if theirs > MOST_IDS:
+            raise Refused("id", f"An agent's ids end at {MOST_IDS}; {theirs} is beyond.")
         if theirs >= len(self._ours):
             grown = np.full(max(theirs + 1, 2 * len(self._ours)), -1, np.int64)
             grown[: len(self._ours)] = self._ours
@@ -60,7 +74,7 @@ class Epoch:
     boot_id: str
     interval_ns: int
     clock_offset_ns: int  # add to the agent's times
-    sequence: int = 0  # the last that was applied
+    sequences: Sequences = field(default_factory=Sequences)  # those that were applied
     endpoints: Translation = field(default_factory=Translation)
     flows: Translation = field(default_factory=Translation)
     names: Translation = field(default_factory=Translation)

@@ -1,0 +1,233 @@
+"""An immutable snapshot from merged rows and resolved ends: rows are grouped into edges, edges make nodes.
+
+Pure. Who an end is, is handed in (resolve/ends.py); nothing here looks anything up.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.timestamp_pb2 import Timestamp
+from plumbline.v1 import flow_pb2 as flow
+from plumbline.v1 import topology_pb2 as pb
+
+from aggregator.records import CLIENT, SERVER, End
+from aggregator.topology.columns import CLIENT_OWNS, FlowRows, RequestRows, Rows, group
+from aggregator.topology.edge import Requests, Transport, fill_requests, fill_transport, fill_turns
+
+Ints = npt.NDArray[np.int64]
+
+_WORDS: Final[dict[int, str]] = {
+    flow.PROTOCOL_TCP: "tcp",
+    flow.PROTOCOL_UDP: "udp",
+    flow.PROTOCOL_HTTP: "http",
+    flow.PROTOCOL_DNS: "dns",
+    flow.PROTOCOL_TLS: "tls",
+}
+# Which recognised protocol has a port's connections when no request tells.
+_PRECEDENCE: Final = (flow.PROTOCOL_HTTP, flow.PROTOCOL_DNS, flow.PROTOCOL_TLS)
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts."""
+
+    ends: Sequence[End]
+    source: Ints
+    target: Ints
+    outside: npt.NDArray[np.bool_]
+    role: Ints
+    port: Ints
+    transport: Ints
+    protocols: Ints  # bits ever seen
+    active: Ints  # connections open now
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Names by id, and the third party behind a Host (position in `ends`) where it names one."""
+
+    names: Sequence[str]
+    named_by_host: Callable[[str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All rows between two ends over one port of one transport."""
+
+    source: int
+    target: int
+    port: int
+    transport: int
+    flows: Transport
+    requests: Requests
+    bits: int
+    active: int
+
+
+def edges_of(rows: Rows, flows: Flows, texts: Texts, is_self: Callable[[End], bool]) -> list[pb.Edge]:
+    """Every edge with traffic in these rows, in order of their ids."""
+    edges = [edge for one in _groups(rows, flows, texts) for edge in _edges(one, flows.ends, texts, is_self)]
+    return sorted(edges, key=lambda edge: edge.id)
+
+
+def nodes_of(
+    edges: Sequence[pb.Edge], ends: Sequence[End], listens: Mapping[str, set[int]], listeners: Sequence[End]
+) -> list[pb.Node]:
+    """The ends of these edges, and who listens although nobody calls. `listens`: ports by node id."""
+    used: defaultdict[str, list[pb.Edge]] = defaultdict(list)
+    for edge in edges:
+        used[edge.source].append(edge)
+        used[edge.target].append(edge)
+    by_id: dict[str, list[End]] = defaultdict(list)
+    for end in (*ends, *listeners):
+        if end.id in used or end.id in listens:
+            by_id[end.id].append(end)
+    return [_node(node_id, by_id[node_id], used[node_id], listens.get(node_id, set())) for node_id in sorted(by_id)]
+
+
+def stamp(ns: int) -> Timestamp:
+    time = Timestamp()
+    time.FromNanoseconds(ns)
+    return time
+
+
+def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
+    transport, requests = rows.flows, rows.requests
+    transport = transport.take(flows.target[transport.flow] >= 0)
+    requests = requests.take(flows.target[requests.flow] >= 0)
+    request_target, flow_target = _targets(transport, requests, flows, texts)
+    both = np.concatenate([transport.flow, requests.flow])
+    keys = (
+        flows.source[both],
+        np.concatenate([flow_target, request_target]),
+        flows.port[both],
+        flows.transport[both],
+    )
+    order, starts = group(keys)
+    ends = [*starts[1:].tolist(), len(order)]
+    found = []
+    for start, end in zip(starts.tolist(), ends, strict=True):
+        members = order[start:end]
+        first = members[0]
+        source, target, port, protocol = (int(key[first]) for key in keys)
+        own_flows = transport.take(np.sort(members[members < len(transport)]))
+        own_requests = requests.take(np.sort(members[members >= len(transport)]) - len(transport))
+        found.append(_group(source, target, port, protocol, own_flows, own_requests, flows))
+    return found
+
+
+def _group(
+    source: int, target: int, port: int, transport: int, own: FlowRows, requests: RequestRows, flows: Flows
+) -> Group:
+    flow_role, request_role = flows.role[own.flow], flows.role[requests.flow]
+    counted = Transport(own, flow_role, _counts(own.authority, flow_role))
+    asked = Requests(requests, request_role, _counts(requests.authority, request_role))
+    ids = np.unique(own.flow)
+    side = CLIENT if (flow_role == CLIENT).any() else SERVER
+    bits = int(np.bitwise_or.reduce(own.protocols)) if len(own) else 0
+    bits |= int(np.bitwise_or.reduce(flows.protocols[ids])) if len(ids) else 0
+    active = int(flows.active[ids][flows.role[ids] == side].sum())
+    return Group(source, target, port, transport, counted, asked, bits, max(active, 0))
+
+
+def _counts(authority: Ints, role: Ints) -> npt.NDArray[np.bool_]:
+    """The server's rows, and the client's where the server's end cannot tell; the client's alone if it never did."""
+    server = role == SERVER
+    return server | (authority == CLIENT_OWNS) if server.any() else np.ones(len(role), np.bool_)
+
+
+def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:
+    """Targets of request rows and of flow rows. Outside ones have the name that was asked for; connections of a
+    flow go to the name that most of its requests asked for."""
+    target = flows.target[requests.flow]
+    hosts = requests.key("host")
+    weights: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    outside = np.flatnonzero(flows.outside[requests.flow] & (hosts > 0))
+    if len(outside):
+        target = target.copy()
+        named = {host: texts.named_by_host(texts.names[host]) for host in np.unique(hosts[outside]).tolist()}
+        for row in outside.tolist():
+            name = named[int(hosts[row])]
+            if name is not None:
+                target[row] = name
+                weights[int(requests.flow[row])][name] += int(requests.count[row])
+    flow_target = flows.target[transport.flow]
+    if weights:
+        best = {one: max(sorted(names), key=lambda name: names[name]) for one, names in weights.items()}
+        flow_target = np.array(
+            [best.get(one, old) for one, old in zip(transport.flow.tolist(), flow_target.tolist(), strict=True)],
+            np.int64,
+        )
+    return target, flow_target
+
+
+def _edges(one: Group, ends: Sequence[End], texts: Texts, is_self: Callable[[End], bool]) -> list[pb.Edge]:
+    protocol = one.requests.rows.key("protocol")
+    spoken = {int(kind) for kind in np.unique(protocol).tolist()} - {flow.PROTOCOL_TCP, flow.PROTOCOL_UDP}
+    main = _main_protocol(one, protocol, spoken)
+    found = []
+    for kind in sorted(spoken | {main}):
+        asked = one.requests.of(protocol == kind)
+        edge = _edge(one, ends, _WORDS.get(kind, "tcp"))
+        setattr(edge, "class", _class_of(one, ends, is_self))
+        if kind in spoken:
+            fill_requests(edge, asked, texts.names)
+        if kind == main:
+            fill_transport(edge, one.flows)
+            fill_turns(edge, one.requests.of(protocol == flow.PROTOCOL_TCP))
+            edge.encrypted = bool(one.bits >> flow.PROTOCOL_TLS & 1)
+            edge.active_connections = one.active
+        else:
+            edge.coverage = 1.0
+        _fill_sides_seen(edge, one, asked)
+        found.append(edge)
+    return found
+
+
+def _class_of(one: Group, ends: Sequence[End], is_self: Callable[[End], bool]) -> int:
+    own = is_self(ends[one.source]) or is_self(ends[one.target])
+    return pb.EDGE_CLASS_SELF if own else pb.EDGE_CLASS_TRAFFIC
+
+
+def _main_protocol(one: Group, protocol: Ints, spoken: set[int]) -> int:
+    """The protocol that the connections belong to: the most used one that was recognised."""
+    if spoken:
+        return max(sorted(spoken), key=lambda kind: int(one.requests.rows.count[protocol == kind].sum()))
+    for kind in _PRECEDENCE:
+        if one.bits >> kind & 1:
+            return kind
+    return flow.PROTOCOL_TCP if one.transport == flow.TRANSPORT_TCP else flow.PROTOCOL_UDP
+
+
+def _edge(one: Group, ends: Sequence[End], word: str) -> pb.Edge:
+    source, target = ends[one.source].id, ends[one.target].id
+    edge = pb.Edge(source=source, target=target, protocol=word, port=one.port)
+    edge.id = f"{source}>{target}:{one.port}/{word}"
+    return edge
+
+
+def _fill_sides_seen(edge: pb.Edge, one: Group, asked: Requests) -> None:
+    roles = set(np.unique(np.concatenate([one.flows.role, asked.role])).tolist())
+    both = {CLIENT, SERVER} <= roles
+    edge.seen_from = pb.SEEN_FROM_BOTH if both else pb.SEEN_FROM_CLIENT if CLIENT in roles else pb.SEEN_FROM_SERVER
+    times = [rows for rows in (one.flows.rows, asked.rows) if len(rows)]
+    edge.first_seen.CopyFrom(stamp(min(int(rows.from_ns.min()) for rows in times)))
+    edge.last_seen.CopyFrom(stamp(max(int(rows.to_ns.max()) for rows in times)))
+
+
+def _node(node_id: str, ends: Sequence[End], edges: Sequence[pb.Edge], ports: set[int]) -> pb.Node:
+    best = min(ends, key=lambda end: (end.name_source != "host", end.name_source))
+    node = pb.Node(id=node_id, name=best.name, cluster=best.cluster)
+    node.kind = best.kind
+    node.host_count = 1 if best.endpoint >= 0 else 0
+    node.listens.extend(sorted(ports))
+    node.name_source = best.name_source
+    node.ambiguous = any(end.ambiguous for end in ends)
+    if edges:
+        node.first_seen.CopyFrom(stamp(min(edge.first_seen.ToNanoseconds() for edge in edges)))
+        node.last_seen.CopyFrom(stamp(max(edge.last_seen.ToNanoseconds() for edge in edges)))
+    return node
