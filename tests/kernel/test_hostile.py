@@ -42,7 +42,14 @@ def attacked(system: System) -> System:
     honest = requests(cart, 8080, "cart", 2_000, [["GET", "/a"], ["POST", "/status/503"]])
     half: Job = {"kind": "half", "address": cart, "port": 8080, "times": 200}
     garbage: Job = {"kind": "garbage", "address": cart, "port": 8080, "times": 200, "seed": 3}
-    on_port_80: Job = {"kind": "garbage", "address": estate.web.ipv4, "port": 80, "times": 100, "seed": 4}
+    on_port_80: Job = {
+        "kind": "garbage",
+        "address": estate.web.ipv4,
+        "port": 80,
+        "times": 100,
+        "seed": 4,
+        "unread": True,
+    }
     estate.call(estate.checkout, honest, half, {**half, "reset": True}, garbage, {**garbage, "reset": True}, on_port_80)
     many = requests(estate.orders.ipv4, 8080, "orders", RANDOM_PATHS, [], random_paths=1, depth=8)
     # To an address without a name, so that every host would be a third party.

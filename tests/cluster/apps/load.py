@@ -15,6 +15,7 @@ A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} 
   dns         "times", "names": [[name, type], ...] in turn, "transport": "udp" or "tcp" (one connection);
               counted by rcode under "statuses"; no answer after "patience" seconds is unanswered by the server
   datagrams   "times", "size": UDP that nobody answers
+With "unread": true a server may answer what nobody reads: the row then has no bytes.
 An IPv4 address with "mapped": true is called by an IPv6 socket.
 
 A row: {"address", "port", "host", "protocol" (null: told by the requests), "requests", "statuses": {code: n},
@@ -59,7 +60,8 @@ class Row:
         routes = [[*key, count] for key, count in sorted(self.routes.items())]
         named = {key: self.job.get(key) for key in ("address", "port", "host")}
         named["protocol"] = "udp" if self.job["kind"] == "datagrams" else None
-        plain = {key: value for key, value in vars(self).items() if key != "job"}
+        uncounted = ("bytes_sent", "bytes_received") if self.job.get("unread") else ()
+        plain = {key: value for key, value in vars(self).items() if key not in ("job", *uncounted)}
         return {**named, **plain, "statuses": statuses, "routes": routes}
 
 
