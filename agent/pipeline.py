@@ -33,7 +33,7 @@ _LONGEST_POLL_SECONDS = 0.5
 _EARLY_DRAIN_SECONDS, _FIRST_PACKETS_SECONDS = 0.15, 0.05
 # Announcements come in bursts; the ring holds more than comes in this time.
 _BREATH_SECONDS = 0.01
-_FLUSH_SECONDS = 5.0
+_FLUSH_SECONDS, _LAST_ATTEMPT_SECONDS = 5.0, 2.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +91,7 @@ class Agent:
         self._log.write(
             "agent_stopped",
             unacknowledged_batches=self._outbox.unacknowledged,
+            waiting_rows=self._outbox.waiting.rows,
             seconds=round(time.monotonic() - started, 3),
         )
         return DONE
@@ -102,7 +103,7 @@ class Agent:
         background = [asyncio.create_task(one) for one in (reporter.run(), self._summarise())]
         try:
             await self._go_round(watch, reporter, background)
-            await reporter.flush(_FLUSH_SECONDS if self._reachability.connected else 1.0)
+            await reporter.flush(_FLUSH_SECONDS if self._reachability.connected else _LAST_ATTEMPT_SECONDS)
         finally:
             for task in background:
                 task.cancel()

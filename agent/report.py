@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from agent.settings import VERSION, Settings
 
 _WELCOME_SECONDS = 10.0
 _ACKNOWLEDGEMENT_SECONDS = 30.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _CHANNEL_OPTIONS = (
     # Each attempt is a channel of its own; a shared one would sit out the library's own pauses.
     ("grpc.use_local_subchannel_pool", 1),
@@ -76,6 +76,7 @@ class Reporter:
         self._reachability = reachability
         self._changed = asyncio.Event()
         self._delivered = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._acknowledged_at = 0.0
 
     def wake(self) -> None:
@@ -83,15 +84,14 @@ class Reporter:
         self._changed.set()
 
     async def flush(self, timeout_seconds: float) -> None:
-        """Returns when all is acknowledged, or after so long."""
-        try:
+        """Returns when all is acknowledged, or after so long. Does not wait for the next attempt to connect."""
+        self._hurry.set()
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 while not self._outbox.empty:
                     self._delivered.clear()
                     self._changed.set()
                     await self._delivered.wait()
-        except TimeoutError:
-            return
 
     async def run(self) -> None:
         pause_seconds = _FIRST_PAUSE_SECONDS
@@ -103,8 +103,14 @@ class Reporter:
                 self._reachability.away(why.reason, why.remedy, why.refused)
             if self._outbox.acknowledged > before:
                 pause_seconds = _FIRST_PAUSE_SECONDS
-            await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311 (spreads agents, hides nothing)
+            await self._pause(pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311 (spreads agents, hides nothing)
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+            # Once more at once; after that not faster than usual.
+            self._hurry.clear()
 
     async def _one_stream(self) -> None:
         """Raises Unreachable; there is no other end."""

@@ -123,7 +123,9 @@ AGENT_EVENTS: Mapping[str, Event] = {
     ),
     "agent_stopping": Event(Level.INFO, ("reason",), "The agent ends: last counts are read and delivered."),
     "agent_stopped": Event(
-        Level.INFO, ("unacknowledged_batches", "seconds"), "The agent has ended; nothing of it is left in the kernel."
+        Level.INFO,
+        ("unacknowledged_batches", "waiting_rows", "seconds"),
+        "The agent has ended; nothing of it is left in the kernel. What was not acknowledged is lost.",
     ),
     "agent_failed": Event(Level.ERROR, ("reason", "remedy"), "The agent ends on an error of its own, with status 4."),
 }
