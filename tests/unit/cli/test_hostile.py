@@ -30,7 +30,7 @@ NASTY = (
     "#quot; %%{init: {}}%% `md`",
     "null", "~", "1e3", "yes", " ", "-",
 )  # fmt: skip
-NAMES = st.one_of(st.sampled_from(NASTY), st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40))
+NAMES = st.one_of(st.sampled_from(NASTY), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 DOT_STRING = r'"(?:[^"\\]|\\.)*"'
 DOT_LINE = re.compile(rf"  n\d+(?: -> n\d+)? \[label=({DOT_STRING})(?:, shape=\w+)?\];")
 MERMAID_LINE = re.compile(r'  n\d+(?:\[("[\w ./:#;-]*")\]| -->\|("[\w ./:#;-]*")\| n\d+)', re.ASCII)

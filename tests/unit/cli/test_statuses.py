@@ -5,14 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 import pytest
+from grpc import StatusCode as Code
 
 from cli.__main__ import plumb
 
 from .conftest import TREE, Served, run
-
-Code = grpc.StatusCode
 
 
 @pytest.mark.parametrize(
