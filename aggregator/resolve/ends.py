@@ -35,6 +35,7 @@ class Resolved:
     target_host: Ints  # host id where the target is one of our endpoints, else -1
     outside: npt.NDArray[np.bool_]  # the target may still be named by its requests' Host
     moved: npt.NDArray[np.bool_]  # the far address changed hands: rows must be settled by their own time
+    provisional: bool = False  # something may resolve better a moment later
 
 
 @dataclass(slots=True)
@@ -159,6 +160,7 @@ class Resolver:
             found.source[one] = next(iter(known))
         elif known or (shared and fresh):
             found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
+            found.provisional |= not known
         elif shared or self._is_inside(value.peer_address):
             found.source[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:

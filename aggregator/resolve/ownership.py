@@ -61,6 +61,18 @@ class Ownership:
         del claims[:-_KEPT_CLAIMS]
         self.version += 1
 
+    def close(self, host: int, at_ns: int) -> None:
+        """An agent has started anew and will claim again what still is so: nothing of before lasts beyond."""
+        for claims in self._claims.values():
+            for at, one in enumerate(claims):
+                if one.to_ns == FOREVER_NS and self._place_of(one.endpoint).host == host:
+                    claims[at] = replace(one, to_ns=max(at_ns, one.from_ns))
+        self.version += 1
+
+    def claims(self) -> list[Owned]:
+        """All that is known, for a checkpoint."""
+        return [one for claims in self._claims.values() for one in claims]
+
     def knows(self, address: bytes) -> bool:
         """Whether anybody of ours ever had it."""
         return address in self._claims

@@ -5,7 +5,7 @@ Everything merges by sum, OR, min or max, so rows may be merged in any order and
 detail, names, count, sum_ns), all int64. `detail` and `names` pack a request's small keys, see below.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self, TypeVar
 
@@ -88,11 +88,42 @@ class Rows:
     requests: RequestRows
 
     @classmethod
+    def of(cls, flows: Mapping[str, Ints], requests: Mapping[str, Ints]) -> "Rows":
+        """From a batch's columns, in our ids, with from_ns and to_ns. Whose numbers count is open yet."""
+        return cls(
+            FlowRows(
+                flow=flows["flow"],
+                authority=np.full(len(flows["flow"]), OPEN, np.int64),
+                from_ns=flows["from_ns"],
+                to_ns=flows["to_ns"],
+                counts=np.stack([flows[name] for name in COUNTERS], axis=1),
+                protocols=flows["protocols"],
+            ),
+            RequestRows(
+                flow=requests["flow"],
+                authority=np.full(len(requests["flow"]), OPEN, np.int64),
+                from_ns=requests["from_ns"],
+                to_ns=requests["to_ns"],
+                detail=_packed(requests, DETAIL_BITS),
+                names=_packed(requests, NAME_BITS),
+                count=requests["count"],
+                sum_ns=requests["sum_ns"],
+            ),
+        )
+
+    @classmethod
     def empty(cls) -> "Rows":
         return cls(FlowRows.empty(), RequestRows.empty())
 
     def __len__(self) -> int:
         return len(self.flows) + len(self.requests)
+
+
+def _packed(columns: Mapping[str, Ints], bits: Mapping[str, tuple[int, int]]) -> Ints:
+    packed = np.zeros(len(columns["flow"]), np.int64)
+    for name, (shift, _) in bits.items():
+        packed |= columns[name] << shift
+    return packed
 
 
 def group(keys: Sequence[Ints]) -> tuple[Ints, Ints]:

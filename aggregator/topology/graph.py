@@ -6,7 +6,7 @@ Pure. Who an end is, is handed in (resolve/ends.py); nothing here looks anything
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -221,8 +221,8 @@ def _fill_sides_seen(edge: pb.Edge, one: Group, asked: Requests) -> None:
 
 def _node(node_id: str, ends: Sequence[End], edges: Sequence[pb.Edge], ports: set[int]) -> pb.Node:
     best = min(ends, key=lambda end: (end.name_source != "host", end.name_source))
-    node = pb.Node(id=node_id, name=best.name, cluster=best.cluster)
-    node.kind = best.kind
+    kind = cast(pb.NodeKind, best.kind)
+    node = pb.Node(id=node_id, kind=kind, name=best.name, cluster=best.cluster)
     node.host_count = 1 if best.endpoint >= 0 else 0
     node.listens.extend(sorted(ports))
     node.name_source = best.name_source
