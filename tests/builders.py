@@ -80,12 +80,8 @@ def lookup(source: str, target: str, requests: int = 10, **fields: Any) -> pb.Ed
 def host(name: str, coverage: float = 1.0, blind: Sequence[tuple[float, float]] = (), **fields: Any) -> pb.Host:
     """Times of blind intervals and `last_seen` in seconds before the window's end."""
     last_seen = at(TO_SECONDS - fields.pop("last_seen", 0))
-    intervals = [
-        pb.HostBlindInterval(
-            **{"from": at(TO_SECONDS - begin), "to": at(TO_SECONDS - end), "reason": "agent restarted"}
-        )
-        for begin, end in blind
-    ]
+    spans: list[dict[str, Any]] = [{"from": at(TO_SECONDS - begin), "to": at(TO_SECONDS - end)} for begin, end in blind]
+    intervals = [pb.HostBlindInterval(reason="agent restarted", **span) for span in spans]
     return pb.Host(name=name, coverage=coverage, last_seen=last_seen, blind=intervals, **fields)
 
 
