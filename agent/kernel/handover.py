@@ -33,7 +33,6 @@ class Attached:
     records: dict[str, np.dtype[Any]]
     losses: list[str]
     drops: list[str]
-    offsets: dict[str, int]  # bytes into struct sock
     links: list[int]
 
 
@@ -99,7 +98,6 @@ def _attached(answer: dict[str, Any], descriptors: list[int]) -> Attached:
         records={name: _dtype(shape) for name, shape in answer["structs"].items()},
         losses=answer["reasons"]["losses"],
         drops=answer["reasons"]["drops"],
-        offsets={name: offset or 0 for name, offset in answer["offsets"].items()},
         links=descriptors[len(names) :],
     )
 

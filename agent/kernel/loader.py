@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import re
+import secrets
 import socket
 import sys
 from collections.abc import Callable
@@ -47,6 +48,9 @@ HOOKS = (
     Hook("on_connect4", "CGROUP_SOCK_ADDR", 10, "who connects, and to which IPv4 address it asked"),
     Hook("on_connect6", "CGROUP_SOCK_ADDR", 11, "who connects, and to which IPv6 address it asked"),
 )
+
+PARSER_BUDGET = 50_000
+NAMES_EACH_ENDPOINT = 512
 
 # One row a parser: its function and its place among `enum parser`.
 PARSERS = {"parse_http": 0, "parse_dns": 1}
@@ -122,16 +126,26 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
     offsets = {name: maps.member_offset("sock", name) for name in ("sk_err", "sk_err_soft")}
     if None in offsets.values():
         missing.append(["connect reasons", "this kernel has no BTF", "use a kernel built with CONFIG_DEBUG_INFO_BTF"])
+    set_control(program["control"], {name: offset or 0 for name, offset in offsets.items()})
     links = attach_hooks(program, cgroup_root, maps.attach)
     description = {
         "attached": [*parsers, *(hook.function for hook in HOOKS)],
         "missing": missing,
-        "offsets": offsets,
         "reasons": reasons(),
         "maps": {name: map_shape(program[name]) for name in KEPT},
         "structs": {name: describe(program[f"shape_of_{name}"].Leaf) for name in STRUCTS},
     }
     return description, [*(program[name].map_fd for name in KEPT), *links]
+
+
+def set_control(table: Any, offsets: dict[str, int]) -> None:
+    """Before the first program runs: a run without seed and budgets would count what no later one agrees with."""
+    row = table.Leaf()
+    row.seed = secrets.randbits(64)
+    row.parser_budget = PARSER_BUDGET
+    row.names_each_endpoint = NAMES_EACH_ENDPOINT
+    row.sk_err_offset, row.sk_err_soft_offset = offsets["sk_err"], offsets["sk_err_soft"]
+    table[ctypes.c_int(0)] = row
 
 
 def load_parsers(program: Any) -> tuple[list[str], list[list[str]]]:

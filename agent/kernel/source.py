@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,8 +17,6 @@ from agent.records import NO_ADDRESS, Announcement, Drained, KernelFlow, Missing
 
 NAMED = 2**64 - 1
 FLOW_OTHER = 1
-PARSER_BUDGET = 50_000
-NAMES_EACH_ENDPOINT = 512
 NO_ROUTE_AFTER_NS = 1_000_000_000
 DNS_TIMEOUT_NS = 5_000_000_000
 COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
@@ -43,10 +40,9 @@ class SocketKernel:
         self._reported = dict.fromkeys(self._reasons, 0)
         self._without_route: dict[int, KernelFlow] = {}
         self._generation = 0
-        self._seed = secrets.randbits(64)
+        self._control = self._control_row()
         self._drained_ns = time.time_ns()
         self._heard: list[Announcement] = []
-        self._set_control()
         self._ring = Ring(self._maps["announcements"].descriptor, self._on_record)
 
     def kernel_memory_bytes(self) -> int:
@@ -63,8 +59,7 @@ class SocketKernel:
 
     def drain(self, now_ns: int) -> Drained:
         idle = self._generation
-        self._generation ^= 1
-        self._set_control()
+        self._set_generation(idle ^ 1)
         if not wait_for_running_programs():
             self._wait_by_map_update()
         flows = _flow_columns(*self._maps[f"flow_counts_{idle}"].take_all())
@@ -120,16 +115,14 @@ class SocketKernel:
         if announcement is not None:
             self._heard.append(announcement)
 
-    def _set_control(self) -> None:
-        table = self._maps["control"]
-        row = np.zeros(1, table.value)
-        row["seed"] = self._seed
-        row["generation"] = self._generation
-        row["parser_budget"] = PARSER_BUDGET
-        row["names_each_endpoint"] = NAMES_EACH_ENDPOINT
-        row["sk_err_offset"] = self._handed.offsets["sk_err"]
-        row["sk_err_soft_offset"] = self._handed.offsets["sk_err_soft"]
-        table.put(0, row[0])
+    def _set_generation(self, generation: int) -> None:
+        self._generation = self._control["generation"][0] = generation
+        self._maps["control"].put(0, self._control[0])
+
+    def _control_row(self) -> Rows:
+        row = self._maps["control"].get(0)
+        assert row is not None, "the loader fills the control row before it attaches"
+        return row
 
     def _wait_by_map_update(self) -> None:
         """Setting a map in a map returns only when no program run can still see the old one."""
