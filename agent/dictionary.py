@@ -20,7 +20,9 @@ _SECOND_NS = 1_000_000_000
 # meant is known for longer: a datagram socket counts under the old id when it wakes up.
 _KERNEL_IDLE_NS = 600 * _SECOND_NS
 _MEANING_IDLE_NS = 24 * 3600 * _SECOND_NS
-MOST_FLOWS = 131_072
+# Definitions that are kept at most, also while nobody takes them. What is new then counts as (other).
+MOST_FLOWS = 65_536
+MOST_NAMES = 65_536
 _ROW = np.dtype(
     [("key", "u8"), ("value", "u4"), ("endpoint", "u4"), ("last_ns", "i8"), ("open", "i8"), ("struck", "?")]
 )
@@ -80,6 +82,11 @@ class Dictionary:
         self._next_name = FIRST_NAME_ID
         self._new_flows: list[FlowDefinition] = []
         self._new_names: list[NameDefinition] = []
+        self.names_refused = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self._flow_ids) >= MOST_FLOWS
 
     @property
     def flows(self) -> int:
@@ -104,7 +111,10 @@ class Dictionary:
     def learn_name(self, name_id: int, kind: NameKind, text: str, now_ns: int) -> int:
         """The contract's id; one for each text."""
         known = self._name_ids.get((kind, text))
-        if known is None:
+        if known is None and len(self._name_ids) >= MOST_NAMES:
+            known = OTHER_NAME
+            self.names_refused += 1
+        elif known is None:
             known, self._next_name = self._next_name, self._next_name + 1
             self._name_ids[kind, text] = known
             self._new_names.append(NameDefinition(id=known, kind=kind, text=text))
@@ -172,7 +182,7 @@ class Dictionary:
         """Drops meanings that nothing will refer to; only while everything is delivered."""
         rows = self._flows.rows
         old = rows["struck"] & (now_ns - rows["last_ns"] > _MEANING_IDLE_NS)
-        if len(rows) > MOST_FLOWS:
+        if 2 * len(rows) > MOST_FLOWS:
             old |= rows["struck"]
         self._flows.keep(~old)
         used = set(self._flows.rows["value"].tolist())

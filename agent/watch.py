@@ -5,8 +5,8 @@ Used from the kernel's thread; `everything` from any.
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
@@ -18,9 +18,9 @@ from agent.dictionary import Dictionary
 from agent.dns import parse_response
 from agent.identity.addresses import Claim
 from agent.identity.endpoints import Endpoint
-from agent.identity.host import Found, Host
+from agent.identity.host import OTHER_FLOW, Found, Host
 from agent.outbox import Note, Status, timestamp
-from agent.records import Announcement, DnsSeen, FlowSeen, Kernel, KernelFlow, ListenerSeen, NameSeen
+from agent.records import NO_ADDRESS, Announcement, DnsSeen, FlowSeen, Kernel, KernelFlow, ListenerSeen, NameSeen
 from agent.routes import fold
 from agent.text import carried
 
@@ -28,6 +28,8 @@ _SECOND_NS = 1_000_000_000
 _LOOK_AGAIN_NS = 15 * _SECOND_NS
 _TIDY_NS = 60 * _SECOND_NS
 UNKNOWN_FLOW = "unknown_flow"
+# The kernel's catch-all: what found no room of its own.
+OTHER = KernelFlow(OTHER_FLOW, 0, NO_ADDRESS, NO_ADDRESS, 0, 0, 6, "", 0, NO_ADDRESS, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Watch:
         self._host = host
         self._dictionary = Dictionary()
         self._answers: list[Note] = []
+        self._beyond_budget: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._now_ns = self._looked_ns = self._tidied_ns = 0
         self.cgroups = self.named_cgroups = self.flows = self.names = self.endpoints = 0
@@ -109,7 +112,7 @@ class Watch:
         lost = Counter(drained.lost)
         if unknown:
             lost[UNKNOWN_FLOW] += unknown
-        status = Status(now_ns, self._missing(), self._host.own_addresses(), lost, Counter(drained.dropped))
+        status = Status(now_ns, self._missing(), self._host.own_addresses(), lost, self._dropped(drained.dropped))
         status.parsed_bytes, status.all_bytes = _coverage(flows)
         portion = Portion(Span(drained.from_ns, drained.to_ns), flows, requests)
         return Observation(notes, portion, status, self._own_flows.issuperset(np.unique(flows["flow"]).tolist()))
@@ -126,7 +129,13 @@ class Watch:
             }
 
     def _learn_flow(self, flow: KernelFlow, time_ns: int) -> None:
-        flow_id = self._dictionary.learn_flow(flow, self._host.endpoint_of(flow, time_ns).id, time_ns)
+        if self._dictionary.full:
+            self._beyond_budget["flows_beyond_budget"] += 1
+            flow = replace(OTHER, id=flow.id)
+            endpoint = self._host.endpoint_of(OTHER, time_ns)
+        else:
+            endpoint = self._host.endpoint_of(flow, time_ns)
+        flow_id = self._dictionary.learn_flow(flow, endpoint.id, time_ns)
         if flow.process_id == self._own_process_id and flow.role == flow_pb2.ROLE_CLIENT:
             self._own_ends.add((flow.peer_address, flow.local_address, flow.port))
             self._own_flows.add(flow_id)
@@ -171,6 +180,17 @@ class Watch:
             "ownerships": [_ownership(claim) for claim in self._host.claims.take_changes()],
             "dns_answers": answers,
         }
+
+    def _dropped(self, by_kernel: Mapping[str, int]) -> Counter[str]:
+        """Since the last drain: what the kernel and what this agent counted as (other), or left out."""
+        refused = {
+            "names_beyond_budget": self._dictionary.names_refused,
+            "claims_beyond_budget": self._host.claims.refused,
+        }
+        dropped = Counter(by_kernel) + self._beyond_budget + Counter(refused)
+        self._beyond_budget.clear()
+        self._dictionary.names_refused = self._host.claims.refused = 0
+        return dropped
 
     def _missing(self) -> list[flow_pb2.MissingPart]:
         return [

@@ -65,6 +65,10 @@ class Ownership:
         claim = self._open.get(place)
         return claim.endpoint if claim else None
 
+    @property
+    def size(self) -> int:
+        return len(self._open)
+
     def open_claims(self) -> list[Claim]:
         return list(self._open.values())
 

@@ -19,6 +19,7 @@ from agent.identity.addresses import (
 from agent.identity.sockets import WILDCARDS, is_link_local, is_loopback
 
 _EVERY_TRANSPORT = 0
+MOST_CLAIMS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Claims:
 
     def __init__(self, host_only: HostNetworks) -> None:
         self.host_only = host_only
+        # Claims beyond the bound, since the start: what they are about stays unresolved.
+        self.refused = 0
         self.listeners: dict[Socket, Listening] = {}
         self._ownership = Ownership()
         self._addresses: dict[int, list[bytes]] = {}
@@ -137,6 +140,9 @@ class Claims:
     def _claim(
         self, place: Place, endpoint: int, network_namespace: int, listening: bool, since_ns: int, now_ns: int
     ) -> None:
+        if self._ownership.owner(place) is None and self._ownership.size >= MOST_CLAIMS:
+            self.refused += 1
+            return
         from_ns = max(since_ns, self._released.get(place, 0)) if self._ownership.owner(place) is None else now_ns
         self._ownership.claim(place, endpoint, network_namespace, listening, from_ns)
 

@@ -18,13 +18,14 @@ from agent.identity.addresses import HostNetworks
 from agent.identity.cgroup import NAMELESS, CgroupIdentity, CgroupIndex, identify
 from agent.identity.claims import Claims, Listening, Socket
 from agent.identity.endpoints import Endpoint, EndpointBook
+from agent.identity.listeners import end_closed_listeners
 from agent.identity.networks import host_only_networks
 from agent.identity.process import Proc, processes_in
 from agent.identity.reading import (
     Process,
     Reading,
-    listening_ports,
     one_each_namespace,
+    open_connections,
     read_addresses,
     read_everything,
 )
@@ -66,6 +67,8 @@ class Host:
         self._looked_ns = now_ns
         self._walked_ns = 0
         self._lived_before: set[int] = set()
+        # Namespaces in which something began to listen since the last look.
+        self._changing: set[int] = set()
 
     def read(self, now_ns: int) -> Found:
         """The whole host, once, after the kernel's side has begun to count; all of it holds since then."""
@@ -89,7 +92,8 @@ class Host:
         self._learn_namespaces(processes, since_ns, now_ns)
         if self._own_namespace in self._namespaces_of_host:
             self.claims.has_addresses(self._own_namespace, read_addresses(self.proc, "self"), since_ns, now_ns)
-        self._check_listeners(now_ns)
+        end_closed_listeners(self.claims, self.index, self.proc, self._changing, now_ns)
+        self._changing.clear()
 
     def endpoint_of(self, flow: KernelFlow, time_ns: int) -> Endpoint:
         """The local side of a flow; a server's flow also shows who listens."""
@@ -116,6 +120,7 @@ class Host:
         if namespace and self.claims.addresses(namespace) is None:
             process = Process(seen.process_id, seen.cgroup_id, path, namespace)
             self._learn_namespaces([process], self._looked_ns, seen.time_ns)
+        self._changing.add(namespace)
         socket = Socket(namespace, seen.address, seen.port, seen.transport)
         listening = Listening(endpoint.id, seen.cgroup_id, seen.process_id, seen.command)
         self.claims.listens(socket, listening, seen.time_ns)
@@ -210,15 +215,12 @@ class Host:
         self.claims.listens(socket, Listening(endpoint.id, process.cgroup_id, process.pid, command), since_ns)
 
     def _open_connections(self, reading: Reading) -> list[OpenConnection]:
-        served = {(namespace, listener.port) for namespace, listener, _ in reading.listeners}
-        found = []
-        for namespace, one, process in reading.connections:
-            role = ROLE_SERVER if (namespace, one.local_port) in served else ROLE_CLIENT
-            found.append(OpenConnection(one.local_address, one.local_port, one.peer_address, one.peer_port, role))
-            if process is not None and role == ROLE_CLIENT:
+        found = open_connections(reading)
+        for one, process in found:
+            if process is not None and one.role == ROLE_CLIENT:
                 command = self.proc.command(process.pid)
                 self._older_clients[one.local_address, one.peer_address, one.peer_port] = command
-        return found
+        return [one for one, _ in found]
 
     def _one_process_each_named_cgroup(self) -> list[Process]:
         found = []
@@ -248,20 +250,6 @@ class Host:
         for endpoint in self.book.all():
             if endpoint.identity.named and endpoint.cgroup_path not in living:
                 self.claims.gone(endpoint.id, now_ns)
-
-    def _check_listeners(self, now_ns: int) -> None:
-        """A listener whose process ended may live on in a child."""
-        for socket, listening in list(self.claims.listeners.items()):
-            if not listening.process_id or self.proc.lives(listening.process_id):
-                continue
-            heirs = processes_in(self.index.directory(self.index.path(listening.cgroup_id) or "/"))
-            heir = next((pid for pid in heirs if self.proc.network_namespace(pid) == socket.network_namespace), 0)
-            if heir and (socket.transport, socket.port) in listening_ports(self.proc, heir):
-                self.claims.listeners[socket] = Listening(
-                    listening.endpoint, listening.cgroup_id, heir, listening.command
-                )
-            else:
-                self.claims.stops(socket, now_ns)
 
 
 def open_host(root: Path, mount: Path, now_ns: int, proc: Proc | None = None) -> Host:

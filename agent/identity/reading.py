@@ -6,9 +6,12 @@ that the agent does not get.
 
 from dataclasses import dataclass, field
 
+from plumbline.v1.flow_pb2 import ROLE_CLIENT, ROLE_SERVER
+
 from agent.identity.cgroup import CgroupIndex
 from agent.identity.process import Proc, processes_in
 from agent.identity.sockets import Connection, Listener, local_addresses, tcp_sockets, udp_listeners
+from agent.records import OpenConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,24 @@ def read_everything(index: CgroupIndex, proc: Proc) -> Reading:
                 reading.listeners.append((namespace, listener, holders[listener.inode]))
         reading.connections += [(namespace, one, holders.get(one.inode)) for one in connections]
     return reading
+
+
+def open_connections(reading: Reading) -> list[tuple[OpenConnection, Process | None]]:
+    """With who holds each: the end on a port where someone listens is the server's."""
+    served = {(namespace, listener.port) for namespace, listener, _ in reading.listeners}
+    return [
+        (
+            OpenConnection(
+                one.local_address,
+                one.local_port,
+                one.peer_address,
+                one.peer_port,
+                ROLE_SERVER if (namespace, one.local_port) in served else ROLE_CLIENT,
+            ),
+            process,
+        )
+        for namespace, one, process in reading.connections
+    ]
 
 
 def read_processes(index: CgroupIndex, proc: Proc) -> list[Process]:

@@ -1,6 +1,7 @@
 """Kernel ids become contract ids by column; a definition is made once for what looks alike outside the host."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plumbline.v1.flow_pb2 import NAME_KIND_HOST, NAME_KIND_ROUTE
@@ -84,3 +85,19 @@ def test_idle_flows_leave_the_kernel_when_nothing_is_open_and_lose_their_meaning
     assert [one.port for one in dictionary.everything()[0]] == [1, 3]
     # An id is never used again.
     assert dictionary.learn_name(BIG, NAME_KIND_ROUTE, "/a", 0) > name
+
+
+def test_what_is_beyond_the_bound_counts_as_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.dictionary.MOST_NAMES", 3)
+    monkeypatch.setattr("agent.dictionary.MOST_FLOWS", 2)
+    dictionary = Dictionary()
+    for one in range(5):
+        dictionary.learn_name(BIG - one, NAME_KIND_ROUTE, f"/{one}", 0)
+    assert (dictionary.names, dictionary.names_refused) == (3, 2)
+    dictionary.learn_flow(flow(7), 1, 0)
+    assert not dictionary.full
+    dictionary.learn_flow(flow(8, port=1), 1, 0)
+    assert dictionary.full
+    requests = kernel_columns([{"flow": 7, "name": BIG}, {"flow": 7, "name": BIG - 4}], REQUESTS)
+    _, requests, _ = dictionary.translate(kernel_columns([], FLOWS), requests, 0)
+    assert requests["name"].tolist() == [3, 1]

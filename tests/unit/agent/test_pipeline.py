@@ -249,3 +249,18 @@ def test_a_kernel_that_breaks_ends_the_agent_with_a_sentence(capsys: pytest.Capt
     last = events(capsys.readouterr().out)[-1]
     assert last["event"] == "agent_failed"
     assert "Input/output error" in last["reason"]
+
+
+def test_flows_beyond_the_bound_are_other_and_their_counts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.dictionary.MOST_FLOWS", 10)
+
+    async def test(kernel: ScriptedKernel, disk: FakeDisk) -> None:
+        kernel.see(*(flow(BIG + one, port=one, command=f"c{one}") for one in range(1, 51)))
+        kernel.count([{"flow": BIG + one, "connections": 1} for one in range(1, 51)])
+        await until(lambda: disk.connections.total() == 50)
+        others = [one.id for one in disk.flows.values() if disk.endpoints[one.endpoint].command == "(other)"]
+        assert [disk.connections[one] for one in others] == [40]
+        dropped = [one.count for batch in disk.batches for one in batch.host_status.dropped]
+        assert sum(dropped) == 40
+
+    assert with_agent(test, interval_seconds=0.2) == 0
