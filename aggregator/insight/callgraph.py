@@ -73,7 +73,9 @@ class CallGraph:
         before = np.concatenate(([0], np.cumsum(lengths)[:-1]))
         positions = np.arange(lengths.sum()) + np.repeat(begins - before, lengths)
         called = np.repeat(servers, lengths)
-        return self._sources[positions], called, self._weights[positions] * shares[called]
+        # However small a share gets on a long way, its caller is one.
+        offered = np.maximum(self._weights[positions] * shares[called], np.finfo(np.float64).tiny)
+        return self._sources[positions], called, offered
 
 
 def _weights(index: dict[str, int], edges: Iterable[Edge]) -> tuple[dict[tuple[int, int], float], frozenset[int]]:
