@@ -73,6 +73,8 @@ def fill_transport(edge: pb.Edge, transport: Transport) -> None:
     edge.coverage = min(transport.sum("parsed_bytes", counts) / carried, 1.0) if carried else 1.0
     for side, chosen, inverted in ((edge.client_side, client, False), (edge.server_side, server, True)):
         if chosen.any():
+            for always in (side.statuses, side.unanswered):
+                always.SetInParent()
             side.connections = transport.sum("connections", chosen)
             sent, received = transport.sum("bytes_sent", chosen), transport.sum("bytes_received", chosen)
             side.bytes_sent, side.bytes_received = (received, sent) if inverted else (sent, received)

@@ -207,6 +207,8 @@ def _edge(one: Group, ends: Sequence[End], word: str) -> pb.Edge:
     source, target = ends[one.source].id, ends[one.target].id
     edge = pb.Edge(source=source, target=target, protocol=word, port=one.port)
     edge.id = f"{source}>{target}:{one.port}/{word}"
+    for always in (edge.unanswered, edge.statuses, edge.failed_connections):
+        always.SetInParent()
     return edge
 
 
