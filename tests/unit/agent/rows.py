@@ -17,7 +17,7 @@ def columns(rows: Sequence[Mapping[str, int]], form: Form) -> Columns:
 
 def kernel_columns(rows: Sequence[Mapping[str, int]], form: Form) -> Columns:
     """With the kernel's 64-bit ids."""
-    wide = {name: "<u8" for name in ("flow", "name", "host") if name in form.types}
+    wide: dict[str, str] = {name: "<u8" for name in ("flow", "name", "host") if name in form.types}
     return columns(rows, replace(form, types={**form.types, **wide}))
 
 

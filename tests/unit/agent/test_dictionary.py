@@ -17,7 +17,8 @@ ids = st.integers(0, 2**64 - 1)
 
 @given(st.lists(st.lists(ids, max_size=20), max_size=5), st.lists(ids, max_size=20))
 def test_a_table_finds_what_was_added_and_nothing_else(batches: list[list[int]], others: list[int]) -> None:
-    table, values = IdTable(), {}
+    table = IdTable()
+    values: dict[int, int] = {}
     for batch in batches:
         for key in batch:
             values[key] = len(values) + 1

@@ -89,7 +89,8 @@ def test_no_break_loses_or_doubles_a_count(steps: list[Any]) -> None:
     wire = Wire(outbox, aggregator)
     put: Counter[int] = Counter()
     requests = lost = 0
-    now_ns, defined = SECOND_NS, set()
+    now_ns = SECOND_NS
+    defined: set[int] = set()
     for step in steps:
         now_ns += SECOND_NS
         match step:
@@ -196,8 +197,10 @@ def test_own_reports_wait_for_the_heartbeat() -> None:
 
 def test_a_range_that_closes_replaces_its_opening_and_answers_are_bounded() -> None:
     outbox = Outbox()
-    opened = Ownership(endpoint=1, address=bytes(16), port=80, **{"from": timestamp(5)})
-    closed = Ownership(endpoint=1, address=bytes(16), port=80, to=timestamp(9), **{"from": timestamp(5)})
+    opened = Ownership(endpoint=1, address=bytes(16), port=80)
+    getattr(opened, "from").FromNanoseconds(5)
+    closed = Ownership(endpoint=1, address=bytes(16), port=80, to=timestamp(9))
+    getattr(closed, "from").FromNanoseconds(5)
     outbox.note("ownerships", [opened, closed])
     outbox.note("dns_answers", [DnsAnswer(endpoint=1, name=f"{one}.example") for one in range(MOST_NOTES + 5)])
     outbox.add(portion(0, 1), Status(1))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plumbline.v1.flow_pb2 import NAME_KIND_HOST, NAME_KIND_ROUTE, PROTOCOL_HTTP
+from plumbline.v1.flow_pb2 import NAME_KIND_HOST, NAME_KIND_ROUTE, PROTOCOL_HTTP, DnsAnswer
 
 from agent import pipeline
 from agent.records import DnsSeen, Kernel, KernelRefused, ListenerSeen, NameSeen
@@ -146,7 +146,10 @@ def test_answers_of_dns_and_listeners_are_told() -> None:
             DnsSeen(BIG + 1, now_ns, b"garbage"),
             ListenerSeen(1, LOOPBACK, 9099, 6, "quiet", os.getpid(), now_ns),
         )
-        answers = lambda: [one for batch in disk.batches for one in batch.dns_answers]  # noqa: E731
+
+        def answers() -> list[DnsAnswer]:
+            return [one for batch in disk.batches for one in batch.dns_answers]
+
         await until(answers)
         (told,) = answers()
         assert (told.name, told.ttl.seconds) == ("api.pay.example", 60)
