@@ -19,10 +19,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
-    """CI has root and this kernel, so a test that is skipped there could have run: it failed."""
     report: Any = yield
+    return _failed_if_left_out(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report: Any = yield
+    return _failed_if_left_out(report)
+
+
+def _failed_if_left_out(report: Any) -> Any:
+    """CI has root and this kernel, so a test that is skipped there could have run: it failed."""
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.longrepr = f"{item.nodeid} was left out in CI: {reason}"
+        report.longrepr = f"{report.nodeid} was left out in CI: {reason}"
     return report
