@@ -20,20 +20,18 @@ from aggregator.records import FOREVER_NS, End, HostKey, JournalRecord
 from aggregator.resolve.ends import Resolved, Resolver, Times
 from aggregator.resolve.names import DnsMemory
 from aggregator.resolve.ownership import Ownership, Place
+from aggregator.resolve.settling import Settler
 from aggregator.settings import Settings
 from aggregator.topology.columns import (
-    CLIENT_OWNS,
     COUNTER,
-    OPEN,
-    SERVER_OWNS,
     FlowRows,
     HotRows,
-    RequestRows,
     Rows,
     merge,
 )
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.graph import Flows, Texts, edges_of, nodes_of, stamp
+from aggregator.topology.hosts import hosts_of
 
 Ints = npt.NDArray[np.int64]
 _CHECKPOINT_FORMAT: Final = 1
@@ -61,6 +59,7 @@ class Estate:
         inside = tuple(ip_network(text, strict=False) for text in self._settings.inside)
         tables, cluster = self._ingest.tables, self._settings.cluster
         self._resolver = Resolver(tables, self._ownership, self._dns, self._coverage, inside, cluster)
+        self._settler = Settler(self._resolver, self._coverage, self._times)
         self._resolved: Resolved | None = None
         self._resolved_at: tuple[int, ...] = ()
 
@@ -139,7 +138,7 @@ class Estate:
         """Everything of the window, background edges included; its position is left empty."""
         resolved = self._resolve(now_ns)
         oldest_ns, raw = self._hot.since(now_ns - window_ns)
-        rows = merge([self._settled(raw, resolved, now_ns)])
+        rows = merge([self._settler.settled(raw, resolved, now_ns)])
         resolved = self._resolve(now_ns)  # settling may have made flows
         edges = edges_of(rows, self._flows(resolved), self._texts(), self._is_self)
         self._remember_first(edges)
@@ -149,13 +148,15 @@ class Estate:
         topology.edges.extend(edges)
         listens, listeners = self._listeners(now_ns)
         topology.nodes.extend(nodes_of(edges, resolved.ends, listens, listeners))
-        topology.hosts.extend(self._hosts(now_ns))
+        topology.hosts.extend(
+            hosts_of(self._ingest.tables.hosts.values, self._coverage, self._settings.cluster, now_ns)
+        )
         return topology
 
     def age(self, now_ns: int) -> None:
         """Lets old rows take less room. To be called every few seconds."""
         resolved = self._resolve(now_ns)
-        self._hot.age(now_ns, lambda rows: self._settled(rows, resolved, now_ns))
+        self._hot.age(now_ns, lambda rows: self._settler.settled(rows, resolved, now_ns))
 
     def numbers(self) -> dict[str, float]:
         """How much is held, for the aggregator's own metrics."""
@@ -188,7 +189,7 @@ class Estate:
         estate._connect()
         return estate
 
-    _MADE_ANEW = frozenset(["_settings", "_resolver", "_resolved", "_resolved_at", "_ownership"])
+    _MADE_ANEW = frozenset(["_settings", "_resolver", "_settler", "_resolved", "_resolved_at", "_ownership"])
 
     # --- in between ---
 
@@ -201,55 +202,6 @@ class Estate:
 
     def _addresses_known(self) -> int:
         return hash(tuple(sorted((host, known.addresses) for host, known in self._coverage.items())))
-
-    def _settled(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
-        """Rows of addresses that changed hands say whose it was; rows without one say which end's numbers count."""
-        flows, requests = rows.flows, rows.requests
-        flow_ids, request_ids = self._pinned(flows, resolved), self._pinned(requests, resolved)
-        if flow_ids is not flows.flow or request_ids is not requests.flow:
-            resolved = self._resolve(now_ns)
-        return Rows(
-            FlowRows(
-                flow_ids,
-                self._authority(flows, flow_ids, resolved, now_ns),
-                flows.from_ns,
-                flows.to_ns,
-                flows.counts,
-                flows.protocols,
-            ),
-            RequestRows(
-                request_ids,
-                self._authority(requests, request_ids, resolved, now_ns),
-                requests.from_ns,
-                requests.to_ns,
-                requests.detail,
-                requests.names,
-                requests.count,
-                requests.sum_ns,
-            ),
-        )
-
-    def _pinned(self, rows: FlowRows | RequestRows, resolved: Resolved) -> Ints:
-        moved = np.flatnonzero(resolved.moved[rows.flow])
-        if not len(moved):
-            return rows.flow
-        ids, middle = rows.flow.copy(), rows.middle_ns
-        for at in moved.tolist():
-            ids[at] = self._resolver.settle_far(int(ids[at]), int(middle[at]))
-        self._times.note(ids[moved], rows.from_ns[moved], rows.to_ns[moved])
-        return ids
-
-    def _authority(self, rows: FlowRows | RequestRows, ids: Ints, resolved: Resolved, now_ns: int) -> Ints:
-        authority = rows.authority.copy()
-        undecided = authority == OPEN
-        hosts, middle = resolved.target_host[ids], rows.middle_ns
-        authority[undecided] = CLIENT_OWNS
-        for host in np.unique(hosts[undecided]).tolist():
-            if host >= 0:
-                here = np.flatnonzero(undecided & (hosts == host))
-                covered = self._coverage[host].covers(middle[here], now_ns)
-                authority[here[covered]] = SERVER_OWNS
-        return authority
 
     def _flows(self, resolved: Resolved) -> Flows:
         values = self._ingest.tables.flows.values
@@ -287,23 +239,6 @@ class Estate:
             if edge.id in self._first_seen or len(self._first_seen) < _MOST_FIRST_SEEN:
                 self._first_seen[edge.id] = first_ns
             edge.first_seen.CopyFrom(stamp(first_ns))
-
-    def _hosts(self, now_ns: int) -> list[pb.Host]:
-        found = []
-        for host, known in self._coverage.items():
-            key = self._ingest.tables.hosts.values[host]
-            name = key.name if key.cluster == self._settings.cluster else f"{key.cluster}:{key.name}"
-            message = pb.Host(name=name, stale=known.is_stale(now_ns), coverage=known.coverage)
-            message.last_seen.CopyFrom(stamp(known.heard_ns))
-            message.lost.update(known.lost)
-            message.dropped.update(known.dropped)
-            for one in known.blind:
-                blind = message.blind.add(reason=one.reason)
-                getattr(blind, "from").CopyFrom(stamp(one.from_ns))
-                if one.to_ns != FOREVER_NS:
-                    blind.to.CopyFrom(stamp(one.to_ns))
-            found.append(message)
-        return sorted(found, key=lambda message: message.name)
 
     def _is_self(self, end: End) -> bool:
         if end.endpoint < 0:
