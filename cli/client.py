@@ -67,6 +67,7 @@ class Aggregator:
         self._address = access.address
         self._metadata = _token(access)
         credentials = _credentials(access)
+        self._is_secure = credentials is not None
         self._channel = (
             grpc.secure_channel(access.address, credentials, options=_CHANNEL_OPTIONS)
             if credentials
@@ -136,6 +137,10 @@ class Aggregator:
     def _failure(self, error: Any) -> Failure:
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.UNAVAILABLE and _is_from_transport(details):
+            # TLS 1.3 tells a client that its certificate is refused by closing on it.
+            if self._is_secure and ("handshake" in details.lower() or "Socket closed" in details):
+                sentence = f"No TLS with {self._address}; check --tls-ca, and --tls-cert with --tls-key."
+                return Failure(Status.NOT_REACHED, sentence)
             sentence = f"No aggregator answers at {self._address}; start one (plumb up) or name it with --aggregator."
             return Failure(Status.NOT_REACHED, sentence)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 import yaml
@@ -68,21 +67,6 @@ def test_what_was_asked_for_is_what_is_asked(served: Served) -> None:
     (request,) = served.requests
     assert request.window.seconds == 5400
     assert (request.filter.namespace, request.filter.include_background) == ("shop", True)
-
-
-def test_the_token_is_shown_on_this_machine(served: Served, tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("secret\n")
-    assert run("graph", "--aggregator", served.address, "--token-file", str(token)).status == 0
-    assert served.metadata["authorization"] == "Bearer secret"
-
-
-def test_the_token_does_not_cross_a_network_in_plain_text(tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("secret")
-    ended = run("graph", "--aggregator", "192.0.2.1:7171", "--token-file", str(token))
-    assert ended.status == 2
-    assert "plain text" in ended.stderr
 
 
 @pytest.mark.parametrize(
