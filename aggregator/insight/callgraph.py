@@ -34,7 +34,8 @@ class CallGraph:
     """
 
     def __init__(self, ids: Iterable[str], edges: Iterable[Edge]) -> None:
-        self.ids: Sequence[str] = list(ids)
+        # In order, so that what is sorted by anything else stays sorted by id where that is equal.
+        self.ids: Sequence[str] = sorted(ids)
         self.index = {node_id: number for number, node_id in enumerate(self.ids)}
         weights, self.is_estimated = _weights(self.index, edges)
         sources = np.fromiter((source for source, _ in weights), np.int64, len(weights))

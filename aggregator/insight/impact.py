@@ -1,37 +1,53 @@
 """Blast radius: who depends on a node, directly or through others, and with which share of its calls."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from aggregator.insight.callgraph import CallGraph, Reach
+import numpy as np
+
+from aggregator.insight.callgraph import Reach
 from aggregator.insight.case import Answer, Case, Json, Verdict
+
+# The rows of one answer; what lies beyond is counted.
+MOST_ROWS = 1000
 
 
 def impact(case: Case, subject: str) -> Answer:
     """docs/impact.md defines `share`. Raises CannotAnswer when nothing of that name was seen."""
     node = case.find(subject)
-    graph = case.calls
-    reach = graph.reach(node.id)
-    affected = sorted(_affected(case, graph, reach), key=lambda row: (-row["share"], row["distance"], row["id"]))
-    verdict = Verdict.DONE if affected or case.watch.share else Verdict.NOT_ENOUGH_SEEN
-    return case.answer({"node": node.id, "affected": affected}, verdict)
+    reach = case.calls.reach(node.id)
+    callers = _worst_first(reach)
+    affected = list(_rows(case, reach, callers[:MOST_ROWS]))
+    beyond = f"Only the {MOST_ROWS} most affected of {len(callers)} are listed." if len(callers) > MOST_ROWS else None
+    content = {"node": node.id, "affected": affected, "affected_count": len(callers), "reason": beyond}
+    return case.answer(content, Verdict.DONE if callers or case.watch.share else Verdict.NOT_ENOUGH_SEEN)
 
 
-def _affected(case: Case, graph: CallGraph, reach: Reach) -> Iterator[Json]:
-    shares, hops, steps = reach.shares.tolist(), reach.hops.tolist(), reach.steps.tolist()
-    for number in (reach.hops > 0).nonzero()[0].tolist():
-        path = _path(number, steps)
+def _worst_first(reach: Reach) -> list[int]:
+    """By share as it is shown, then by distance, then by id."""
+    callers = np.flatnonzero(reach.hops > 0)
+    order = np.lexsort((reach.hops[callers], -np.round(reach.shares[callers], _DIGITS)))
+    return [int(number) for number in callers[order]]
+
+
+def _rows(case: Case, reach: Reach, callers: Sequence[int]) -> Iterator[Json]:
+    ids, is_estimated = case.calls.ids, case.calls.is_estimated
+    for number in callers:
+        path = _path(number, reach)
         yield {
-            "id": graph.ids[number],
-            "distance": hops[number],
-            "share": round(shares[number], 6),
-            "share_of": "connections" if any(step in graph.is_estimated for step in path[:-1]) else "requests",
-            "path": [graph.ids[step] for step in path],
-            "owner": case.owner(graph.ids[number]),
+            "id": ids[number],
+            "distance": int(reach.hops[number]),
+            "share": round(float(reach.shares[number]), _DIGITS),
+            "share_of": "connections" if any(step in is_estimated for step in path[:-1]) else "requests",
+            "path": [ids[step] for step in path],
+            "owner": case.owner(ids[number]),
         }
 
 
-def _path(number: int, steps: list[int]) -> list[int]:
+def _path(number: int, reach: Reach) -> list[int]:
     path = [number]
-    while (number := steps[number]) >= 0 and len(path) <= len(steps):
+    while (number := int(reach.steps[number])) >= 0:
         path.append(number)
     return path
+
+
+_DIGITS = 6

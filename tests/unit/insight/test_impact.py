@@ -10,6 +10,7 @@ from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.insight import ask
 from aggregator.insight.case import Case, Verdict
+from aggregator.insight.impact import MOST_ROWS
 from tests.builders import call, case, component, lookup, opaque, process, third_party, topology, unit
 
 Part = pb.Node | pb.Edge | pb.Host
@@ -142,11 +143,21 @@ def test_a_very_long_chain_reaches_its_end() -> None:
     names = [f"n{number}" for number in range(1500)]
     chain = [calls(source, target, 1) for source, target in pairwise(names)]
     side = [calls(name, "sink", 99) for name in names[:-1]]
-    found = affected(names[-1], *graph(" ".join([*names, "sink"]), *chain, *side))
-    assert len(found) == 1499
-    assert found["n0"]["distance"] == 1499
-    assert found["n0"]["path"][0] == "alpha/n0"
-    assert found["n0"]["path"][-1] == "alpha/n1499"
+    content = ask(case(*graph(" ".join([*names, "sink"]), *chain, *side)), "impact", "alpha/n1499").content
+    assert content["affected_count"] == 1499
+    found = {row["id"].removeprefix("alpha/"): row for row in content["affected"]}
+    assert found["n1497"]["path"] == ["alpha/n1497", "alpha/n1498", "alpha/n1499"]
+    # Beyond a hundred hops or so every share is 0 to six digits, and the nearest come first.
+    assert max(row["distance"] for row in found.values()) == len(found) == MOST_ROWS
+
+
+def test_what_is_beyond_the_rows_of_an_answer_is_counted() -> None:
+    names = [f"n{number:04}" for number in range(MOST_ROWS + 5)]
+    content = ask(
+        case(*graph(" ".join([*names, "db"]), *[calls(name, "db") for name in names])), "impact", "alpha/db"
+    ).content
+    assert [row["id"] for row in content["affected"]] == [f"alpha/{name}" for name in names[:MOST_ROWS]]
+    assert (content["affected_count"], content["reason"]) == (1005, "Only the 1000 most affected of 1005 are listed.")
 
 
 def test_nothing_seen_is_not_nothing_affected() -> None:
