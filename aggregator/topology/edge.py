@@ -49,6 +49,9 @@ class Transport:
     role: npt.NDArray[np.int64]
     counts: Bools
 
+    def of(self, chosen: Bools) -> "Transport":
+        return Transport(self.rows.take(chosen), self.role[chosen], self.counts[chosen])
+
     def sum(self, counter: str, chosen: Bools) -> int:
         return int(self.rows.counts[chosen, COUNTER[counter]].sum())
 

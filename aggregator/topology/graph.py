@@ -3,7 +3,7 @@
 Pure. Who an end is, is handed in (resolve/ends.py); nothing here looks anything up.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -56,21 +56,20 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All rows between two ends over one port of one transport."""
+    """All rows between two ends over one port. DNS, say, comes by TCP and by UDP."""
 
     source: int
     target: int
     port: int
-    transport: int
     flows: Transport
     requests: Requests
-    bits: int
-    active: int
+    flow_transport: Ints
+    request_transport: Ints
 
 
 def edges_of(rows: Rows, flows: Flows, texts: Texts, is_self: Callable[[End], bool]) -> list[pb.Edge]:
     """Every edge with traffic in these rows, in order of their ids."""
-    edges = [edge for one in _groups(rows, flows, texts) for edge in _edges(one, flows.ends, texts, is_self)]
+    edges = [edge for one in _groups(rows, flows, texts) for edge in _edges(one, flows, texts, is_self)]
     return sorted(edges, key=lambda edge: edge.id)
 
 
@@ -105,7 +104,6 @@ def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
         flows.source[both],
         np.concatenate([flow_target, request_target]),
         flows.port[both],
-        flows.transport[both],
     )
     order, starts = group(keys)
     ends = [*starts[1:].tolist(), len(order)]
@@ -113,25 +111,24 @@ def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
     for start, end in zip(starts.tolist(), ends, strict=True):
         members = order[start:end]
         first = members[0]
-        source, target, port, protocol = (int(key[first]) for key in keys)
+        source, target, port = (int(key[first]) for key in keys)
         own_flows = transport.take(np.sort(members[members < len(transport)]))
         own_requests = requests.take(np.sort(members[members >= len(transport)]) - len(transport))
-        found.append(_group(source, target, port, protocol, own_flows, own_requests, flows))
+        found.append(_group(source, target, port, own_flows, own_requests, flows))
     return found
 
 
-def _group(
-    source: int, target: int, port: int, transport: int, own: FlowRows, requests: RequestRows, flows: Flows
-) -> Group:
+def _group(source: int, target: int, port: int, own: FlowRows, requests: RequestRows, flows: Flows) -> Group:
     flow_role, request_role = flows.role[own.flow], flows.role[requests.flow]
-    counted = Transport(own, flow_role, _counts(own.authority, flow_role))
-    asked = Requests(requests, request_role, _counts(requests.authority, request_role))
-    ids = np.unique(own.flow)
-    side = CLIENT if (flow_role == CLIENT).any() else SERVER
-    bits = int(np.bitwise_or.reduce(own.protocols)) if len(own) else 0
-    bits |= int(np.bitwise_or.reduce(flows.protocols[ids])) if len(ids) else 0
-    active = int(flows.active[ids][flows.role[ids] == side].sum())
-    return Group(source, target, port, transport, counted, asked, bits, max(active, 0))
+    return Group(
+        source,
+        target,
+        port,
+        Transport(own, flow_role, _counts(own.authority, flow_role)),
+        Requests(requests, request_role, _counts(requests.authority, request_role)),
+        flows.transport[own.flow],
+        flows.transport[requests.flow],
+    )
 
 
 def _counts(authority: Ints, role: Ints) -> npt.NDArray[np.bool_]:
@@ -165,22 +162,22 @@ def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Te
     return target, flow_target
 
 
-def _edges(one: Group, ends: Sequence[End], texts: Texts, is_self: Callable[[End], bool]) -> list[pb.Edge]:
+def _edges(one: Group, flows: Flows, texts: Texts, is_self: Callable[[End], bool]) -> list[pb.Edge]:
     protocol = one.requests.rows.key("protocol")
     spoken = {int(kind) for kind in np.unique(protocol).tolist()} - {flow.PROTOCOL_TCP, flow.PROTOCOL_UDP}
-    main = _main_protocol(one, protocol, spoken)
+    transports = np.unique(np.concatenate([one.flow_transport, one.request_transport])).tolist()
+    mains = {transport: _main_protocol(one, transport, protocol, flows) for transport in transports}
     found = []
-    for kind in sorted(spoken | {main}):
+    for kind in sorted(spoken | set(mains.values())):
         asked = one.requests.of(protocol == kind)
-        edge = _edge(one, ends, _WORDS.get(kind, "tcp"))
-        setattr(edge, "class", _class_of(one, ends, is_self))
+        edge = _edge(one, flows.ends, _WORDS.get(kind, "tcp"))
+        setattr(edge, "class", _class_of(one, flows.ends, is_self))
         if kind in spoken:
             fill_requests(edge, asked, texts.names)
-        if kind == main:
-            fill_transport(edge, one.flows)
+        carried = np.isin(one.flow_transport, [transport for transport, main in mains.items() if main == kind])
+        if kind in mains.values():
+            _fill_connections(edge, one, carried, flows)
             fill_turns(edge, one.requests.of(protocol == flow.PROTOCOL_TCP))
-            edge.encrypted = bool(one.bits >> flow.PROTOCOL_TLS & 1)
-            edge.active_connections = one.active
         else:
             edge.coverage = 1.0
         _fill_sides_seen(edge, one, asked)
@@ -188,19 +185,38 @@ def _edges(one: Group, ends: Sequence[End], texts: Texts, is_self: Callable[[End
     return found
 
 
+def _fill_connections(edge: pb.Edge, one: Group, carried: npt.NDArray[np.bool_], flows: Flows) -> None:
+    own = one.flows.of(carried)
+    fill_transport(edge, own)
+    ids = np.unique(own.rows.flow)
+    side = CLIENT if (own.role == CLIENT).any() else SERVER
+    edge.active_connections = max(int(flows.active[ids][flows.role[ids] == side].sum()), 0)
+    edge.encrypted = bool(_bits(own.rows, flows) >> flow.PROTOCOL_TLS & 1)
+
+
+def _bits(rows: FlowRows, flows: Flows) -> int:
+    """Protocols that were seen on these flows, now or before."""
+    return int(np.bitwise_or.reduce(rows.protocols | flows.protocols[rows.flow])) if len(rows) else 0
+
+
 def _class_of(one: Group, ends: Sequence[End], is_self: Callable[[End], bool]) -> int:
     own = is_self(ends[one.source]) or is_self(ends[one.target])
     return pb.EDGE_CLASS_SELF if own else pb.EDGE_CLASS_TRAFFIC
 
 
-def _main_protocol(one: Group, protocol: Ints, spoken: set[int]) -> int:
-    """The protocol that the connections belong to: the most used one that was recognised."""
-    if spoken:
-        return max(sorted(spoken), key=lambda kind: int(one.requests.rows.count[protocol == kind].sum()))
-    for kind in _PRECEDENCE:
-        if one.bits >> kind & 1:
-            return kind
-    return flow.PROTOCOL_TCP if one.transport == flow.TRANSPORT_TCP else flow.PROTOCOL_UDP
+def _main_protocol(one: Group, transport: int, protocol: Ints, flows: Flows) -> int:
+    """The protocol that a transport's connections belong to: the most used one that was recognised."""
+    counts: Counter[int] = Counter()
+    here = (one.request_transport == transport) & (protocol != flow.PROTOCOL_TCP)
+    for kind, count in zip(protocol[here].tolist(), one.requests.rows.count[here].tolist(), strict=True):
+        counts[kind] += count
+    if counts:
+        return max(sorted(counts), key=lambda kind: counts[kind])
+    bits = _bits(one.flows.rows.take(one.flow_transport == transport), flows)
+    for known in _PRECEDENCE:
+        if bits >> known & 1:
+            return known
+    return flow.PROTOCOL_TCP if transport == flow.TRANSPORT_TCP else flow.PROTOCOL_UDP
 
 
 def _edge(one: Group, ends: Sequence[End], word: str) -> pb.Edge:
