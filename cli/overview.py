@@ -8,8 +8,8 @@ from cli.render import byte_size, decimal, percent, safe, table
 Json = Mapping[str, Any]
 
 _EDGE_HEADINGS = (
-    "CLIENT", "SERVER", "PROTOCOL", "REQUESTS", "ERRORS", "MEAN MS", "P95 MS", "CONNECTIONS", "FAILED",
-    "SENT", "RECEIVED", "SEEN FROM",
+    "CLIENT", "SERVER", "PROTOCOL", "REQUESTS", "ERRORS", "MEAN MS", "P95 MS", "CONNS", "FAILED",
+    "SENT", "RECEIVED", "SEEN BY",
 )  # fmt: skip
 _ROUTE_HEADINGS = ("METHOD", "ROUTE", "CLIENT", "REQUESTS", "ERRORS", "MEAN MS", "P95 MS", "P99 MS")
 

@@ -21,7 +21,7 @@ def test_yaml_says_the_same(served: Served) -> None:
 def test_table_has_each_edge_and_what_limits_the_truth(served: Served) -> None:
     lines = run("graph", "--aggregator", served.address).stdout.splitlines()
     assert [line.split() for line in lines[:3]] == [
-        "CLIENT SERVER PROTOCOL REQUESTS ERRORS MEAN MS P95 MS CONNECTIONS FAILED SENT RECEIVED SEEN FROM".split(),
+        "CLIENT SERVER PROTOCOL REQUESTS ERRORS MEAN MS P95 MS CONNS FAILED SENT RECEIVED SEEN BY".split(),
         "alpha/backend api.pay.test tls:443 - - - - 6 0 10 B 20 B client".split(),
         "alpha/frontend alpha/backend http:8080 120 3 1.50 3.25 4 3 2.0 KiB 3.0 MiB both".split(),
     ]
