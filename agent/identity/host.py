@@ -3,7 +3,7 @@
 Used from one thread; looks at /proc and the cgroup file system when something new appears, and now and then.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plumbline.v1.flow_pb2 import (
@@ -29,7 +29,7 @@ from agent.identity.reading import (
     read_addresses,
     read_everything,
 )
-from agent.identity.sockets import is_link_local, is_loopback
+from agent.identity.sockets import WILDCARDS, is_link_local, is_loopback
 from agent.records import KernelFlow, ListenerSeen, OpenConnection
 
 OTHER_FLOW = 1
@@ -101,6 +101,8 @@ class Host:
             return self.book.process(OTHER_COMMAND, "/", 0)
         identity, path = self._identity(flow.cgroup_id, flow.process_id, time_ns)
         endpoint = self._named(identity, path, flow.process_id) if identity.named else self._process(flow, path)
+        place = Process(flow.process_id, flow.cgroup_id, path, endpoint.network_namespace)
+        self._know_namespace(place, identity, flow.local_address, time_ns)
         if flow.role == ROLE_SERVER and endpoint.network_namespace:
             socket = Socket(endpoint.network_namespace, flow.local_address, flow.port, flow.transport)
             listening = Listening(endpoint.id, flow.cgroup_id, flow.process_id, endpoint.command)
@@ -117,9 +119,8 @@ class Host:
             # The kernel notes the name of a thread.
             command = self.proc.command(seen.process_id) or seen.command
             endpoint = self.book.process(command, path, namespace)
-        if namespace and self.claims.addresses(namespace) is None:
-            process = Process(seen.process_id, seen.cgroup_id, path, namespace)
-            self._learn_namespaces([process], self._looked_ns, seen.time_ns)
+        place = Process(seen.process_id, seen.cgroup_id, path, namespace)
+        self._know_namespace(place, identity, seen.address, seen.time_ns)
         self._changing.add(namespace)
         socket = Socket(namespace, seen.address, seen.port, seen.transport)
         listening = Listening(endpoint.id, seen.cgroup_id, seen.process_id, seen.command)
@@ -198,12 +199,29 @@ class Host:
         )
         return next(named, "")
 
-    def _namespace_in(self, path: str) -> int:
-        """Of any process in a cgroup; not of the root, where anything may be."""
+    def _know_namespace(self, place: Process, identity: CgroupIdentity, address: bytes, now_ns: int) -> None:
+        """Reads a namespace when it is first met. An address in use there is there, also when it cannot be read."""
+        namespace = place.network_namespace
+        if not namespace:
+            return
+        if self.claims.addresses(namespace) is None:
+            pid = place.pid if self.proc.lives(place.pid) else self._process_in(place.cgroup_path)
+            self._learn_namespaces([replace(place, pid=pid)], self._looked_ns, now_ns)
+        known = self.claims.addresses(namespace) or []
+        alone = identity.kind in _WITH_OWN_ADDRESSES and namespace not in self._namespaces_of_host
+        if alone and address not in known and address not in WILDCARDS:
+            self.claims.has_addresses(namespace, [*known, address], self._looked_ns, now_ns)
+
+    def _process_in(self, path: str) -> int:
+        """Any process in a cgroup; not in the root, where anything may be. 0: none."""
         if path in ("", "/"):
             return 0
         pids = processes_in(self.index.directory(path))
-        return next((found for pid in pids[:4] if (found := self.proc.network_namespace(pid))), 0)
+        return next((pid for pid in pids[:4] if self.proc.network_namespace(pid)), 0)
+
+    def _namespace_in(self, path: str) -> int:
+        pid = self._process_in(path)
+        return self.proc.network_namespace(pid) if pid else 0
 
     def _listens(self, socket: Socket, process: Process, since_ns: int) -> None:
         identity = self._learn_cgroup(process.cgroup_id)

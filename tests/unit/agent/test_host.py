@@ -187,6 +187,8 @@ def test_a_pod_that_comes_later_and_goes(machine: Machine) -> None:
     assert (endpoint.identity.pod_uid, endpoint.identity.container_id) == (UID, CONTAINER)
     assert endpoint.network_namespace > 0
     assert cgroup_id in host.take_new_named_cgroups()
+    # It may never listen: whom its connections come from is known by its addresses.
+    assert [claim.place.address for claim in claims_on(host, 0)] == [POD_ADDRESS]
     host.listener(ListenerSeen(cgroup_id, ANY_V4, 18080, 6, "python", process.pid, 3_000))
     assert {claim.place.address for claim in claims_on(host, 18080)} == {LOOPBACK, POD_ADDRESS}
     assert [claim.place.address for claim in claims_on(host, 0)] == [POD_ADDRESS]
