@@ -30,7 +30,7 @@ from aggregator.topology.columns import (
     merge,
 )
 from aggregator.topology.coverage import HostCoverage
-from aggregator.topology.graph import Flows, Texts, edges_of, nodes_of, stamp
+from aggregator.topology.graph import Facts, Flows, Texts, edges_of, facts_of, nodes_of, stamp
 from aggregator.topology.hosts import hosts_of
 
 Ints = npt.NDArray[np.int64]
@@ -61,6 +61,7 @@ class Estate:
         self._resolver = Resolver(tables, self._ownership, self._dns, self._coverage, inside, cluster)
         self._settler = Settler(self._resolver, self._coverage, self._times)
         self._resolved: Resolved | None = None
+        self._facts: Facts | None = None
         self._resolved_at: tuple[int, ...] = ()
 
     # --- what agents say ---
@@ -116,10 +117,7 @@ class Estate:
         self._hot.add(rows)
 
     def _note_flows(self, rows: FlowRows) -> None:
-        size = len(self._ingest.tables.flows)
-        if size > len(self._active):
-            self._active = np.concatenate([self._active, np.zeros(size, np.int64)])
-            self._protocols = np.concatenate([self._protocols, np.zeros(size, np.int64)])
+        self._grow(len(self._ingest.tables.flows))
         self._times.note(rows.flow, rows.from_ns, rows.to_ns)
         opened = rows.counts[:, COUNTER["connections"]] + rows.counts[:, COUNTER["adopted"]]
         np.add.at(self._active, rows.flow, opened - rows.counts[:, COUNTER["closed"]])
@@ -189,7 +187,7 @@ class Estate:
         estate._connect()
         return estate
 
-    _MADE_ANEW = frozenset(["_settings", "_resolver", "_settler", "_resolved", "_resolved_at", "_ownership"])
+    _MADE_ANEW = frozenset(["_settings", "_resolver", "_settler", "_resolved", "_resolved_at", "_facts", "_ownership"])
 
     # --- in between ---
 
@@ -205,21 +203,24 @@ class Estate:
 
     def _flows(self, resolved: Resolved) -> Flows:
         values = self._ingest.tables.flows.values
-        size = len(values)
-        if size > len(self._active):
-            self._active = np.concatenate([self._active, np.zeros(size, np.int64)])
-            self._protocols = np.concatenate([self._protocols, np.zeros(size, np.int64)])
+        if self._facts is None or len(self._facts.role) != len(values):
+            self._facts = facts_of(values)
+            self._grow(len(values))
         return Flows(
             ends=resolved.ends,
             source=resolved.source,
             target=resolved.target,
             outside=resolved.outside,
-            role=np.array([value.role for value in values], np.int64),
-            port=np.array([value.port for value in values], np.int64),
-            transport=np.array([value.transport for value in values], np.int64),
+            facts=self._facts,
             protocols=self._protocols,
             active=self._active,
         )
+
+    def _grow(self, size: int) -> None:
+        missing = size - len(self._active)
+        if missing > 0:
+            self._active = np.concatenate([self._active, np.zeros(missing + size, np.int64)])
+            self._protocols = np.concatenate([self._protocols, np.zeros(missing + size, np.int64)])
 
     def _texts(self) -> Texts:
         return Texts([name.text for name in self._ingest.tables.names.values], self._resolver.named_by_host)

@@ -1,4 +1,4 @@
-"""What crosses between the aggregator's rooms: plain values, no behaviour, no message of the contract.
+"""What crosses between the aggregator's rooms: plain values, hardly any behaviour, no message of the contract.
 
 Times are nanoseconds since 1970 by the aggregator's clock unless a name says otherwise. Addresses are 16 bytes
 (IPv4 is v4-mapped). Ids of endpoints, flows and names are the aggregator's own, dense from 0, and hold for its life.
@@ -6,6 +6,7 @@ Times are nanoseconds since 1970 by the aggregator's clock unless a name says ot
 
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 SECOND_NS: Final = 1_000_000_000
@@ -130,3 +131,9 @@ class Status:
     coverage: float
     blind: tuple[Blind, ...]
     addresses: tuple[bytes, ...]
+
+
+def text_of(address: bytes) -> str:
+    """The usual text of a 16-byte address; v4-mapped ones as IPv4."""
+    parsed = IPv6Address(address)
+    return str(parsed.ipv4_mapped or parsed)

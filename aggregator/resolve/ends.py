@@ -12,9 +12,9 @@ from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import CLIENT, SERVER, End, Endpoint, Flow, HostKey
+from aggregator.records import CLIENT, SERVER, End, Endpoint, Flow, HostKey, text_of
 from aggregator.resolve.names import DnsMemory, host_name
-from aggregator.resolve.ownership import Ownership, Place, is_loopback, text_of
+from aggregator.resolve.ownership import Ownership, Place, is_loopback
 from aggregator.topology.coverage import HostCoverage
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -76,6 +76,10 @@ class Resolver:
         self._end_ids: dict[End, int] = {}
         self._end_of_endpoint: dict[int, int] = {}
         self._callers: dict[tuple[bytes, int, int, int], set[int]] = {}
+
+    @property
+    def flows_known(self) -> int:
+        return len(self._tables.flows)
 
     def end_of(self, endpoint: int) -> int:
         known = self._end_of_endpoint.get(endpoint)

@@ -6,7 +6,6 @@ one cluster.
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 from plumbline.v1 import flow_pb2 as pb
@@ -31,12 +30,6 @@ class Place(NamedTuple):
 
 def is_loopback(address: bytes) -> bool:
     return address.startswith(_LOOPBACK4) or address == _LOOPBACK6
-
-
-def text_of(address: bytes) -> str:
-    """The usual text of a 16-byte address; v4-mapped ones as IPv4."""
-    parsed = IPv6Address(address)
-    return str(parsed.ipv4_mapped or parsed)
 
 
 class Ownership:

@@ -23,7 +23,7 @@ class Settler:
     def settled(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
         flows, requests = rows.flows, rows.requests
         flow_ids, request_ids = self._pinned(flows, resolved), self._pinned(requests, resolved)
-        if flow_ids is not flows.flow or request_ids is not requests.flow:
+        if self._resolver.flows_known > len(resolved.source):
             resolved = self._resolver.resolve(self._times, now_ns)  # pinning has made flows
         return Rows(
             FlowRows(

@@ -14,8 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.records import CLIENT, SERVER, End
-from aggregator.topology.columns import CLIENT_OWNS, FlowRows, RequestRows, Rows, group
+from aggregator.records import CLIENT, SERVER, End, Flow, text_of
+from aggregator.topology.columns import CLIENT_OWNS, COUNTER, FlowRows, RequestRows, Rows, group
 from aggregator.topology.edge import Requests, Transport, fill_requests, fill_transport, fill_turns
 
 Ints = npt.NDArray[np.int64]
@@ -32,6 +32,25 @@ _PRECEDENCE: Final = (flow.PROTOCOL_HTTP, flow.PROTOCOL_DNS, flow.PROTOCOL_TLS)
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """Per flow id, what never changes about it. `asked`: what the client asked for where that was something else."""
+
+    role: Ints
+    port: Ints
+    transport: Ints
+    asked: Sequence[str]
+
+
+def facts_of(flows: Sequence[Flow]) -> Facts:
+    return Facts(
+        np.array([one.role for one in flows], np.int64),
+        np.array([one.port for one in flows], np.int64),
+        np.array([one.transport for one in flows], np.int64),
+        [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in flows],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Flows:
     """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts."""
 
@@ -39,9 +58,7 @@ class Flows:
     source: Ints
     target: Ints
     outside: npt.NDArray[np.bool_]
-    role: Ints
-    port: Ints
-    transport: Ints
+    facts: Facts
     protocols: Ints  # bits ever seen
     active: Ints  # connections open now
 
@@ -103,7 +120,7 @@ def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
     keys = (
         flows.source[both],
         np.concatenate([flow_target, request_target]),
-        flows.port[both],
+        flows.facts.port[both],
     )
     order, starts = group(keys)
     ends = [*starts[1:].tolist(), len(order)]
@@ -119,15 +136,15 @@ def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
 
 
 def _group(source: int, target: int, port: int, own: FlowRows, requests: RequestRows, flows: Flows) -> Group:
-    flow_role, request_role = flows.role[own.flow], flows.role[requests.flow]
+    flow_role, request_role = flows.facts.role[own.flow], flows.facts.role[requests.flow]
     return Group(
         source,
         target,
         port,
         Transport(own, flow_role, _counts(own.authority, flow_role)),
         Requests(requests, request_role, _counts(requests.authority, request_role)),
-        flows.transport[own.flow],
-        flows.transport[requests.flow],
+        flows.facts.transport[own.flow],
+        flows.facts.transport[requests.flow],
     )
 
 
@@ -190,8 +207,19 @@ def _fill_connections(edge: pb.Edge, one: Group, carried: npt.NDArray[np.bool_],
     fill_transport(edge, own)
     ids = np.unique(own.rows.flow)
     side = CLIENT if (own.role == CLIENT).any() else SERVER
-    edge.active_connections = max(int(flows.active[ids][flows.role[ids] == side].sum()), 0)
+    edge.active_connections = max(int(flows.active[ids][flows.facts.role[ids] == side].sum()), 0)
+    edge.via.extend(_via(own, flows))
     edge.encrypted = bool(_bits(own.rows, flows) >> flow.PROTOCOL_TLS & 1)
+
+
+def _via(own: Transport, flows: Flows) -> list[pb.Via]:
+    """The addresses by which clients asked, where translation led them here."""
+    weights: Counter[str] = Counter()
+    connections = own.rows.counts[:, COUNTER["connections"]].tolist()
+    for one, role, count in zip(own.rows.flow.tolist(), own.role.tolist(), connections, strict=True):
+        if role == CLIENT and flows.facts.asked[one]:
+            weights[flows.facts.asked[one]] += count
+    return [pb.Via(name=name, connections=weights[name]) for name in sorted(weights)]
 
 
 def _bits(rows: FlowRows, flows: Flows) -> int:
