@@ -30,7 +30,8 @@ from aggregator.topology.columns import (
     merge,
 )
 from aggregator.topology.coverage import HostCoverage
-from aggregator.topology.graph import Facts, Flows, Texts, edges_of, facts_of, nodes_of, stamp
+from aggregator.topology.flows import Facts, Flows, Texts, facts_of
+from aggregator.topology.graph import edges_of, nodes_of, stamp
 from aggregator.topology.hosts import hosts_of
 
 Ints = npt.NDArray[np.int64]

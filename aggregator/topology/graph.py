@@ -14,9 +14,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.records import CLIENT, SERVER, End, Flow, text_of
+from aggregator.records import CLIENT, SERVER, End
 from aggregator.topology.columns import CLIENT_OWNS, COUNTER, FlowRows, RequestRows, Rows, group
 from aggregator.topology.edge import Requests, Transport, fill_requests, fill_transport, fill_turns
+from aggregator.topology.flows import Flows, Texts
 
 Ints = npt.NDArray[np.int64]
 
@@ -29,46 +30,6 @@ _WORDS: Final[dict[int, str]] = {
 }
 # Which recognised protocol has a port's connections when no request tells.
 _PRECEDENCE: Final = (flow.PROTOCOL_HTTP, flow.PROTOCOL_DNS, flow.PROTOCOL_TLS)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Per flow id, what never changes about it. `asked`: what the client asked for where that was something else."""
-
-    role: Ints
-    port: Ints
-    transport: Ints
-    asked: Sequence[str]
-
-
-def facts_of(flows: Sequence[Flow]) -> Facts:
-    return Facts(
-        np.array([one.role for one in flows], np.int64),
-        np.array([one.port for one in flows], np.int64),
-        np.array([one.transport for one in flows], np.int64),
-        [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in flows],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts."""
-
-    ends: Sequence[End]
-    source: Ints
-    target: Ints
-    outside: npt.NDArray[np.bool_]
-    facts: Facts
-    protocols: Ints  # bits ever seen
-    active: Ints  # connections open now
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Names by id, and the third party behind a Host (position in `ends`) where it names one."""
-
-    names: Sequence[str]
-    named_by_host: Callable[[str], int | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""What rows are grouped by: per flow id, both ends as resolved, and what never changes about the flow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.records import End, Flow, text_of
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Per flow id, what never changes about it. `asked`: what the client asked for where that was something else."""
+
+    role: Ints
+    port: Ints
+    transport: Ints
+    asked: Sequence[str]
+
+
+def facts_of(flows: Sequence[Flow]) -> Facts:
+    return Facts(
+        np.array([one.role for one in flows], np.int64),
+        np.array([one.port for one in flows], np.int64),
+        np.array([one.transport for one in flows], np.int64),
+        [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in flows],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts."""
+
+    ends: Sequence[End]
+    source: Ints
+    target: Ints
+    outside: npt.NDArray[np.bool_]
+    facts: Facts
+    protocols: Ints  # bits ever seen
+    active: Ints  # connections open now
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Names by id, and the third party behind a Host (position in `ends`) where it names one."""
+
+    names: Sequence[str]
+    named_by_host: Callable[[str], int | None]
