@@ -33,6 +33,7 @@ from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.flows import Facts, Flows, Texts, facts_of
 from aggregator.topology.graph import edges_of, nodes_of, stamp
 from aggregator.topology.hosts import hosts_of
+from aggregator.topology.hot import HotRows
 
 Ints = npt.NDArray[np.int64]
 _CHECKPOINT_FORMAT: Final = 1

@@ -1,0 +1,86 @@
+"""The rows of the last hour: as they came while young, in coarser slots of time as they age."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from aggregator.topology.columns import FlowRows, RequestRows, Rows, concatenate, merge
+
+Settle = Callable[[Rows], Rows]
+
+
+class HotRows:
+    """The rows of the last `retention_ns`: as they came while young, then in slots of 10 s, then of 60 s.
+
+    `settle` gives young rows their final authority, and pins the flows whose far address changes hands: after
+    it rows of one flow may be merged over time without losing who they were about.
+    """
+
+    TIERS = ((10_000_000_000, 60_000_000_000), (60_000_000_000, 2**62))  # (width, kept up to this age), in ns
+    YOUNG_NS = 12_000_000_000
+
+    def __init__(self, retention_ns: int) -> None:
+        self._retention_ns = retention_ns
+        self._young: list[Rows] = []
+        self._slots: list[dict[int, Rows]] = [{} for _ in self.TIERS]
+
+    def add(self, rows: Rows) -> None:
+        if len(rows):
+            self._young.append(rows)
+
+    def age(self, now_ns: int, settle: Settle) -> None:
+        """Move what is old enough into slots, slots into coarser ones, and what is too old away."""
+        self._age_young(now_ns - self.YOUNG_NS, settle)
+        for tier, (_, kept_ns) in enumerate(self.TIERS[:-1]):
+            width = self.TIERS[tier + 1][0]
+            limit = (now_ns - kept_ns) // width * width
+            for start in [start for start in self._slots[tier] if start < limit]:
+                self._put(tier + 1, start // width * width, settle(self._slots[tier].pop(start)))
+        for start in [start for start in self._slots[-1] if start + self.TIERS[-1][0] < now_ns - self._retention_ns]:
+            del self._slots[-1][start]
+
+    def since(self, from_ns: int) -> tuple[int, Rows]:
+        """All rows of the slots that end after `from_ns`, unmerged, and when the oldest of these slots begins."""
+        chosen: list[Rows] = []
+        oldest_ns = from_ns
+        for tier, (width, _) in enumerate(self.TIERS):
+            for start, rows in self._slots[tier].items():
+                if start + width > from_ns:
+                    chosen.append(rows)
+                    oldest_ns = min(oldest_ns, start)
+        young = self._compact_young()
+        flows = [rows.flows for rows in chosen] + [young.flows.take(young.flows.to_ns > from_ns)]
+        requests = [rows.requests for rows in chosen] + [young.requests.take(young.requests.to_ns > from_ns)]
+        return oldest_ns, Rows(concatenate(flows, FlowRows.empty()), concatenate(requests, RequestRows.empty()))
+
+    def parts(self) -> tuple[Rows, list[dict[int, Rows]]]:
+        """Everything that is held, for a checkpoint."""
+        return self._compact_young(), self._slots
+
+    def restore(self, young: Rows, slots: list[dict[int, Rows]]) -> None:
+        self._young, self._slots = [young], slots
+
+    def _compact_young(self) -> Rows:
+        if len(self._young) > 1:
+            flows = concatenate([rows.flows for rows in self._young], FlowRows.empty())
+            requests = concatenate([rows.requests for rows in self._young], RequestRows.empty())
+            self._young = [Rows(flows, requests)]
+        return self._young[0] if self._young else Rows.empty()
+
+    def _age_young(self, limit_ns: int, settle: Settle) -> None:
+        young = self._compact_young()
+        flows_old, requests_old = young.flows.to_ns < limit_ns, young.requests.to_ns < limit_ns
+        if not flows_old.any() and not requests_old.any():
+            return
+        old = settle(Rows(young.flows.take(flows_old), young.requests.take(requests_old)))
+        self._young = [Rows(young.flows.take(~flows_old), young.requests.take(~requests_old))]
+        # Late rows go where slots of their age are, or a slot would be made that is already too old for its tier.
+        width = self.TIERS[0][0]
+        flow_slots, request_slots = (rows.middle_ns // width * width for rows in (old.flows, old.requests))
+        for start in set(np.unique(flow_slots).tolist()) | set(np.unique(request_slots).tolist()):
+            part = Rows(old.flows.take(flow_slots == start), old.requests.take(request_slots == start))
+            self._put(0, start, part)
+
+    def _put(self, tier: int, start: int, rows: Rows) -> None:
+        held = self._slots[tier].get(start)
+        self._slots[tier][start] = merge([held, rows] if held else [rows])
