@@ -9,12 +9,13 @@ for ever, whatever segments are cut. Layout of a segment `journal-<position of i
 A distributed log can take this one's place: it needs append, acknowledge, replay and cut.
 """
 
-import logging
+import fcntl
 import os
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +26,6 @@ _HEAD = struct.Struct("<BQQH")
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _SEGMENT_NAME = "journal-{:020d}.log"
 
-log = logging.getLogger(__name__)
 Damage = Callable[[Path, int, int, str], None]
 
 
@@ -52,14 +52,17 @@ class Journal(Protocol):
 class FileJournal:
     """The journal as segment files in one folder, owned by one process."""
 
-    def __init__(self, folder: Path, segment_bytes: int = 32 * 1024 * 1024, damaged: Damage | None = None) -> None:
-        """Cuts a damaged tail off the newest segment and tells `damaged(file, at byte, bytes cut, why)`."""
+    def __init__(self, folder: Path, damaged: Damage, segment_bytes: int = 32 * 1024 * 1024) -> None:
+        """Cuts a damaged tail off the newest segment and tells `damaged(file, at byte, bytes cut, why)`.
+
+        Raises JournalFailed when the folder cannot be used, or another process does.
+        """
         self._folder = folder
         self._segment_bytes = segment_bytes
-        self._damaged = damaged or _log_damage
+        self._damaged = damaged
         self._sync_lock = threading.Lock()
         self._broken = ""
-        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
         bases = self._bases()
         self._base = bases[-1] if bases else 0
         self._file = self._open_segment(self._base)
@@ -89,18 +92,25 @@ class FileJournal:
             self._write(frame)
         except OSError as error:
             os.ftruncate(self._file, self._size)
-            raise JournalFailed(f"The journal in {self._folder} cannot be written ({error.strerror}): free some space.") from error
+            raise JournalFailed(
+                f"The journal in {self._folder} cannot be written ({error.strerror}): free some space."
+            ) from error
         self._size += len(frame)
         return self.position
 
     def acknowledge(self) -> int:
         with self._sync_lock:
+            if self._broken:
+                raise JournalFailed(self._broken)
             position, file = self.position, self._file
             try:
                 os.fdatasync(file)
             except OSError as error:
                 # After a failed sync the kernel may have dropped the pages: nothing here can be trusted any more.
-                self._broken = f"The journal in {self._folder} did not reach the disk ({error.strerror}): check the disk and restart."
+                self._broken = (
+                    f"The journal in {self._folder} did not reach the disk ({error.strerror}): "
+                    "check the disk, then start the aggregator again."
+                )
                 raise JournalFailed(self._broken) from error
             return position
 
@@ -113,12 +123,13 @@ class FileJournal:
 
     def cut(self, position: int) -> None:
         bases = self._bases()
-        for base, following in zip(bases, bases[1:], strict=False):
+        for base, following in pairwise(bases):
             if following <= position:
                 self._path(base).unlink()
 
     def close(self) -> None:
         os.close(self._file)
+        os.close(self._lock)
 
     def _replay_segment(self, base: int, position: int) -> Iterator[tuple[int, JournalRecord]]:
         path = self._path(base)
@@ -146,9 +157,11 @@ class FileJournal:
             view = view[os.write(self._file, view) :]
 
     def _start_segment(self, base: int) -> None:
-        previous = self._file
-        self._file = self._open_segment(base)
-        self._base, self._size = base, 0
+        opened = self._open_segment(base)
+        # Another thread may be about to bring the previous one to disk.
+        with self._sync_lock:
+            previous, self._file = self._file, opened
+            self._base, self._size = base, 0
         os.close(previous)
 
     def _open_segment(self, base: int) -> int:
@@ -203,5 +216,17 @@ def _frames(content: bytes, damaged: Callable[[int, int, str], None]) -> Iterato
         yield at, body
 
 
-def _log_damage(path: Path, at: int, cut: int, why: str) -> None:
-    log.warning("journal_damaged file=%s at=%d cut_bytes=%d why=%s", path, at, cut, why)
+def _lock(folder: Path) -> int:
+    """Two processes that append to one file would each spoil what the other acknowledged."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        sentence = f"{folder} cannot be used ({error.strerror}); name a directory that can be written with --data."
+        raise JournalFailed(sentence) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise JournalFailed(f"Another aggregator uses {folder}; end it, or name another --data.") from error
+    return lock

@@ -1,7 +1,11 @@
-"""Every flag of `plumb aggregator` as one frozen value. Reads nothing: the command line fills it."""
+"""Every flag of `plumb aggregator` as one frozen value, checked once. Reads nothing: the command line fills it."""
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+VERSION: Final = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +44,58 @@ class Settings:
     max_reader_message_bytes: int = 64 * 1024
     max_flows: int = 2_000_000
     max_names: int = 500_000
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, one sentence with the remedy."""
+        for flag, address, security in self.listeners():
+            host, _ = split_address(address, flag)
+            _check_security(flag, security)
+            if not (security.certificate or self.insecure or is_loopback(host)):
+                raise ValueError(
+                    f"{flag} {address} is plain text beyond this machine; "
+                    f"give {flag}-tls-cert and {flag}-tls-key, or ask for it with --insecure."
+                )
+        for network in self.inside:
+            _check_network(network)
+        if not 0 < self.window_seconds <= self.retention_seconds:
+            raise ValueError("The window must be shorter than what is kept; give a larger --retention.")
+
+    def listeners(self) -> tuple[tuple[str, str, ListenerSecurity], ...]:
+        """(flag, address, security) of each."""
+        return (
+            ("--agents", self.agents, self.agents_security),
+            ("--grpc", self.grpc, self.grpc_security),
+            ("--http", self.http, self.http_security),
+        )
+
+
+def split_address(text: str, flag: str) -> tuple[str, int]:
+    """ "HOST:PORT" or "[V6]:PORT" as (host, port). Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not an address for {flag}; write it as HOST:PORT.")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_security(flag: str, security: ListenerSecurity) -> None:
+    if bool(security.certificate) != bool(security.key):
+        raise ValueError(f"A certificate and its key go together; give both {flag}-tls-cert and {flag}-tls-key.")
+    if security.client_authority and not security.certificate:
+        raise ValueError(f"Client certificates need TLS; give {flag}-tls-cert and {flag}-tls-key too.")
+
+
+def _check_network(network: str) -> None:
+    try:
+        ipaddress.ip_network(network, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{network!r} is no range of addresses for --inside; write it like 10.0.0.0/8.") from error

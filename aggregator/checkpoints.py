@@ -1,0 +1,66 @@
+"""What was made of the journal up to a position, as files: so that it can be cut, and a start is quick.
+
+A file `checkpoint-<position>.bin` is: magic | u64 position | u32 crc32 of content | content. The newest two are
+kept, and the journal is cut at the older one: a damaged file costs time, never data.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from aggregator.journal import sync_folder
+
+_HEAD: Final = struct.Struct("<8sQI")
+_MAGIC: Final = b"plumb-ck"
+_NAME: Final = "checkpoint-{:020d}.bin"
+_KEPT: Final = 2
+
+Damage = Callable[[Path, str], None]
+
+
+class Checkpoints:
+    """Of one folder, which a FileJournal has locked."""
+
+    def __init__(self, folder: Path, damaged: Damage) -> None:
+        self._folder = folder
+        self._damaged = damaged
+
+    def usable(self) -> Iterator[tuple[int, bytes]]:
+        """(position, content), the newest first; damaged ones are told and left out."""
+        for path in reversed(self._paths()):
+            raw = path.read_bytes()
+            if len(raw) < _HEAD.size:
+                self._damaged(path, "too short")
+                continue
+            magic, position, crc = _HEAD.unpack_from(raw)
+            content = raw[_HEAD.size :]
+            if magic != _MAGIC or zlib.crc32(content) != crc:
+                self._damaged(path, "checksum differs")
+                continue
+            yield position, content
+
+    def save(self, position: int, content: bytes) -> int:
+        """Returns the position before which the journal is not needed any more. Raises OSError."""
+        path = self._folder / _NAME.format(position)
+        draft = path.with_suffix(".new")
+        with draft.open("wb") as file:
+            file.write(_HEAD.pack(_MAGIC, position, zlib.crc32(content)))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(self._folder)
+        *old, _ = paths = self._paths()
+        for one in old[: 1 - _KEPT or None]:
+            one.unlink()
+        return _position(paths[-_KEPT]) if len(paths) >= _KEPT else 0
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("checkpoint-*.bin"))
+
+
+def _position(path: Path) -> int:
+    return int(path.stem.removeprefix("checkpoint-"))

@@ -1,0 +1,130 @@
+"""What agents said, on disk and in memory, together: a record is in the journal before it is in the estate.
+
+Used from one thread, but `sync` and `save`, which wait for the disk, from any.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from plumbline.v1 import topology_pb2 as pb
+from plumbline.v1.flow_pb2 import Batch, Hello
+
+from aggregator.checkpoints import Checkpoints
+from aggregator.estate import Estate
+from aggregator.ingest.decoding import check_hello
+from aggregator.journal import FileJournal
+from aggregator.records import HostKey, JournalRecord, RecordKind, Refused
+from aggregator.settings import Settings
+
+
+class Observer(Protocol):
+    """Hears what an operator wants to know."""
+
+    def damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:
+        """A file was not as it was written; what is behind `at_byte` is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a start found."""
+
+    checkpoint_position: int
+    records: int
+    refused: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`position` must be on disk before the batch is acknowledged. `refused`: counted nowhere, and why."""
+
+    position: int
+    is_new: bool
+    refused: Refused | None = None
+
+
+class Store:
+    """Raises JournalFailed where the disk fails; then nothing of a record is kept."""
+
+    def __init__(self, settings: Settings, observer: Observer, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._settings = settings
+        self._clock_ns = clock_ns
+        self._journal = FileJournal(settings.data, observer.damaged)
+        self._checkpoints = Checkpoints(settings.data, lambda path, why: observer.damaged(path, 0, 0, why))
+        self.estate = Estate(settings)
+        self.saved_position = 0
+
+    @property
+    def position(self) -> int:
+        """The journal's end."""
+        return self._journal.position
+
+    def restore(self) -> Restored:
+        """What is on disk becomes the estate."""
+        started = time.monotonic()
+        self.saved_position = self._restore_checkpoint()
+        self._journal.skip_to(self.saved_position)
+        records = refused = 0
+        for _, record in self._journal.replay(self.saved_position):
+            records += 1
+            try:
+                self.estate.replay(record)
+            except Refused:
+                refused += 1
+        return Restored(self.saved_position, records, refused, time.monotonic() - started)
+
+    def hello(self, hello: Hello, payload: bytes) -> int:
+        """The highest number of this agent's batches that is known. Raises Refused; then nothing is kept."""
+        check_hello(hello)
+        now_ns = self._clock_ns()
+        self._journal.append(JournalRecord(RecordKind.HELLO, self._place(hello), hello.epoch, now_ns, payload))
+        return self.estate.hello(hello, now_ns)
+
+    def batch(self, hello: Hello, batch: Batch, payload: bytes) -> Taken:
+        """`payload` is the request that `batch` came in, `hello` the one of its stream."""
+        now_ns = self._clock_ns()
+        key = HostKey(hello.cluster or self._settings.cluster, hello.host)
+        record = JournalRecord(RecordKind.BATCH, self._place(hello), hello.epoch, now_ns, payload)
+        position = self._journal.append(record)
+        try:
+            return Taken(position, self.estate.batch(key, hello.epoch, batch, now_ns))
+        except Refused as refused:
+            return Taken(position, False, refused)
+
+    def sync(self) -> int:
+        """Waits for the disk; the position up to which everything is on it."""
+        return self._journal.acknowledge()
+
+    def topology(self, window_ns: int) -> pb.Topology:
+        return self.estate.topology(window_ns, self._clock_ns())
+
+    def age(self) -> None:
+        self.estate.age(self._clock_ns())
+
+    def checkpoint(self) -> tuple[int, bytes]:
+        """The journal's end and everything that is known at it, for `save`."""
+        return self._journal.position, self.estate.checkpoint()
+
+    def save(self, position: int, content: bytes) -> None:
+        """Raises OSError; then the last one holds."""
+        self._journal.cut(self._checkpoints.save(position, content))
+        self.saved_position = position
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _restore_checkpoint(self) -> int:
+        for position, content in self._checkpoints.usable():
+            try:
+                self.estate = Estate.restore(self._settings, content)
+            except ValueError:
+                # Of another version: what it was made of is still in the journal, or was lost with it.
+                continue
+            return position
+        return 0
+
+    def _place(self, hello: Hello) -> str:
+        return f"{hello.cluster or self._settings.cluster}/{hello.host}"
