@@ -157,8 +157,9 @@ class Estate:
                 traffic.requests(orders.ipv6, 8080, "orders", 20_000, every),
             ],
         )
-        outside_calls = traffic.requests(self.frontend.ipv4, 8000, "shop.example", 8_000, every)
-        yield self.browser, [outside_calls, *traffic.unanswered(self.frontend.ipv4, 8000, 5)]
+        calls = [traffic.requests(self.frontend.ipv4, 8000, "shop.example", 8_000, every)]
+        calls += traffic.unanswered(self.frontend.ipv4, 8000, 5)
+        yield self.browser, [{**job, "from": self.browser.ipv4} for job in calls]
 
     def _checkout_jobs(self) -> list[Job]:
         every, payments, orders = traffic.WHATEVER_A_SERVER_DOES, self.payments, self.orders

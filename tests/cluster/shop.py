@@ -91,6 +91,7 @@ class Shop:
             "host": "shop.example",
             "connections": 6,
             "paths": paths,
+            "from": self.customers.ipv4,
         }
         plan = self.cluster.directory / "customers.plan"
         plan.write_text(json.dumps({"jobs": [{**job, "requests": 10**9, "rate": REQUESTS_A_SECOND}]}))

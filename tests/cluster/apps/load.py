@@ -16,7 +16,7 @@ A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} 
               counted by rcode under "statuses"; no answer after "patience" seconds is unanswered by the server
   datagrams   "times", "size": UDP that nobody answers
 With "unread": true a server may answer what nobody reads: the row then has no bytes.
-An IPv4 address with "mapped": true is called by an IPv6 socket.
+An IPv4 address with "mapped": true is called by an IPv6 socket; "from" is the own address, where there are several.
 
 A row: {"address", "port", "host", "protocol" (null: told by the requests), "requests", "statuses": {code: n},
 "routes": [[method, path, code, n]], "unanswered": {"client", "server"}, "connections", "failed": {reason: n},
@@ -163,6 +163,8 @@ def socket_for(job, kind=socket.SOCK_STREAM):
     address = f"::ffff:{job['address']}" if mapped else job["address"]
     one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     one.setblocking(False)
+    if "from" in job:
+        one.bind((job["from"], 0))
     return one, (address, job["port"])
 
 
