@@ -15,12 +15,13 @@ from plumbline.v1.flow_pb2 import (
 )
 
 from agent.identity.addresses import HostNetworks
-from agent.identity.cgroup import NAMELESS, CgroupIdentity, CgroupIndex, identify
+from agent.identity.cgroup import CgroupIdentity, CgroupIndex
 from agent.identity.claims import Claims, Listening, Socket
 from agent.identity.endpoints import Endpoint, EndpointBook
 from agent.identity.listeners import end_closed_listeners
+from agent.identity.naming import Naming
 from agent.identity.networks import host_only_networks
-from agent.identity.process import Proc, processes_in
+from agent.identity.process import Proc
 from agent.identity.reading import (
     Process,
     Reading,
@@ -35,8 +36,6 @@ from agent.records import KernelFlow, ListenerSeen, OpenConnection
 OTHER_FLOW = 1
 OTHER_COMMAND = "(other)"
 _WITH_OWN_ADDRESSES = (ENDPOINT_KIND_POD, ENDPOINT_KIND_CONTAINER)
-# A cgroup that was gone before we looked is not looked for again at once.
-_SHORTEST_WALK_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +57,18 @@ class Host:
         self.book = EndpointBook()
         tables = proc.network_table("self", "route"), proc.network_table("self", "ipv6_route")
         self.claims = Claims(HostNetworks(host_only_networks(*tables)))
-        self._prefix = cgroup_prefix
-        self._identities: dict[int, CgroupIdentity] = {}
-        self._new_named: list[int] = []
+        self._naming = Naming(index, proc, cgroup_prefix)
         self._namespaces_of_host: set[int] = set()
         self._own_namespace = proc.network_namespace("self")
         self._older_clients: dict[tuple[bytes, bytes, int], str] = {}
         self._looked_ns = now_ns
-        self._walked_ns = 0
-        self._lived_before: set[int] = set()
         # Namespaces in which something began to listen since the last look.
         self._changing: set[int] = set()
 
     def read(self, now_ns: int) -> Found:
         """The whole host, once, after the kernel's side has begun to count; all of it holds since then."""
         since_ns = self._looked_ns
-        self._walk(now_ns)
+        self._naming.walk(now_ns)
         reading = read_everything(self.index, self.proc)
         self._learn_namespaces(reading.processes, since_ns, now_ns)
         for namespace, listener, process in reading.listeners:
@@ -86,8 +81,8 @@ class Host:
     def refresh(self, now_ns: int) -> None:
         """What came and went since the last look."""
         since_ns, self._looked_ns = self._looked_ns, now_ns
-        self._walk(now_ns)
-        processes = self._one_process_each_named_cgroup()
+        self._naming.walk(now_ns)
+        processes = self._naming.one_process_each_named()
         self._release_what_is_gone(now_ns)
         self._learn_namespaces(processes, since_ns, now_ns)
         if self._own_namespace in self._namespaces_of_host:
@@ -99,7 +94,7 @@ class Host:
         """The local side of a flow; a server's flow also shows who listens."""
         if flow.id == OTHER_FLOW:
             return self.book.process(OTHER_COMMAND, "/", 0)
-        identity, path = self._identity(flow.cgroup_id, flow.process_id, time_ns)
+        identity, path = self._naming.find(flow.cgroup_id, flow.process_id, time_ns)
         endpoint = self._named(identity, path, flow.process_id) if identity.named else self._process(flow, path)
         place = Process(flow.process_id, flow.cgroup_id, path, endpoint.network_namespace)
         self._know_namespace(place, identity, flow.local_address, time_ns)
@@ -110,7 +105,7 @@ class Host:
         return endpoint
 
     def listener(self, seen: ListenerSeen) -> Endpoint:
-        identity, path = self._identity(seen.cgroup_id, seen.process_id, seen.time_ns)
+        identity, path = self._naming.find(seen.cgroup_id, seen.process_id, seen.time_ns)
         namespace = self.proc.network_namespace(seen.process_id) or self._namespace_in(path)
         if identity.named:
             endpoint = self._named(identity, path, seen.process_id)
@@ -128,8 +123,7 @@ class Host:
         return endpoint
 
     def take_new_named_cgroups(self) -> list[int]:
-        new, self._new_named = self._new_named, []
-        return new
+        return self._naming.take_new_named()
 
     def own_addresses(self) -> list[bytes]:
         """The machine's: never one pod's."""
@@ -138,40 +132,13 @@ class Host:
         return sorted({one for part in found for one in part if not is_loopback(one) and not is_link_local(one)})
 
     def forget(self, used: set[int]) -> None:
-        """Drops endpoints that no flow and no claim is about, and cgroups that were gone at the last call too."""
+        """Drops endpoints that no flow and no claim is about, and cgroups that are long gone."""
         self.book.forget(used | self.claims.owners())
-        living = set(self.index.living())
-        self.index.forget(self._lived_before)
-        self._identities = {
-            known: one for known, one in self._identities.items() if known in living or known in self._lived_before
-        }
-        self._lived_before = living
+        self._naming.forget()
 
-    def _walk(self, now_ns: int) -> None:
-        self._walked_ns = now_ns
-        for cgroup_id in self.index.refresh():
-            self._learn_cgroup(cgroup_id)
-
-    def _learn_cgroup(self, cgroup_id: int) -> CgroupIdentity:
-        known, path = self._identities.get(cgroup_id), self.index.path(cgroup_id)
-        if known is not None or path is None:
-            return known or NAMELESS
-        known = self._identities[cgroup_id] = identify(path)
-        if known.named:
-            self._new_named.append(cgroup_id)
-        return known
-
-    def _identity(self, cgroup_id: int, process_id: int, now_ns: int) -> tuple[CgroupIdentity, str]:
-        path = self.index.path(cgroup_id)
-        if path is None and process_id:
-            shown = self.proc.cgroup_path(process_id)
-            if shown is not None and shown.startswith(self._prefix):
-                self.index.learn("/" + shown.removeprefix(self._prefix).lstrip("/"))
-                path = self.index.path(cgroup_id)
-        if path is None and now_ns - self._walked_ns > _SHORTEST_WALK_NS:
-            self._walk(now_ns)
-            path = self.index.path(cgroup_id)
-        return (NAMELESS, "") if path is None else (self._learn_cgroup(cgroup_id), path)
+    def _namespace_in(self, path: str) -> int:
+        pid = self._naming.process_in(path)
+        return self.proc.network_namespace(pid) if pid else 0
 
     def _named(self, identity: CgroupIdentity, path: str, process_id: int) -> Endpoint:
         endpoint = self.book.named(identity, path, 0)
@@ -205,26 +172,15 @@ class Host:
         if not namespace:
             return
         if self.claims.addresses(namespace) is None:
-            pid = place.pid if self.proc.lives(place.pid) else self._process_in(place.cgroup_path)
+            pid = place.pid if self.proc.lives(place.pid) else self._naming.process_in(place.cgroup_path)
             self._learn_namespaces([replace(place, pid=pid)], self._looked_ns, now_ns)
         known = self.claims.addresses(namespace) or []
         alone = identity.kind in _WITH_OWN_ADDRESSES and namespace not in self._namespaces_of_host
         if alone and address not in known and address not in WILDCARDS:
             self.claims.has_addresses(namespace, [*known, address], self._looked_ns, now_ns)
 
-    def _process_in(self, path: str) -> int:
-        """Any process in a cgroup; not in the root, where anything may be. 0: none."""
-        if path in ("", "/"):
-            return 0
-        pids = processes_in(self.index.directory(path))
-        return next((pid for pid in pids[:4] if self.proc.network_namespace(pid)), 0)
-
-    def _namespace_in(self, path: str) -> int:
-        pid = self._process_in(path)
-        return self.proc.network_namespace(pid) if pid else 0
-
     def _listens(self, socket: Socket, process: Process, since_ns: int) -> None:
-        identity = self._learn_cgroup(process.cgroup_id)
+        identity = self._naming.identity(process.cgroup_id)
         command = self.proc.command(process.pid)
         if identity.named:
             endpoint = self.book.named(identity, process.cgroup_path, process.network_namespace)
@@ -240,16 +196,9 @@ class Host:
                 self._older_clients[one.local_address, one.peer_address, one.peer_port] = command
         return [one for one, _ in found]
 
-    def _one_process_each_named_cgroup(self) -> list[Process]:
-        found = []
-        for cgroup_id, path in self.index.living().items():
-            if self._learn_cgroup(cgroup_id).named and (pids := processes_in(self.index.directory(path))):
-                found.append(Process(pids[0], cgroup_id, path, self.proc.network_namespace(pids[0])))
-        return found
-
     def _learn_namespaces(self, processes: list[Process], since_ns: int, now_ns: int) -> None:
         for process in processes:
-            kind = self._learn_cgroup(process.cgroup_id).kind
+            kind = self._naming.identity(process.cgroup_id).kind
             if process.network_namespace and (
                 kind == ENDPOINT_KIND_UNIT or process.network_namespace == self._own_namespace
             ):
@@ -257,7 +206,7 @@ class Host:
         for namespace, process in one_each_namespace(processes).items():
             self.claims.has_addresses(namespace, read_addresses(self.proc, process.pid), since_ns, now_ns)
         for process in processes:
-            identity = self._learn_cgroup(process.cgroup_id)
+            identity = self._naming.identity(process.cgroup_id)
             alone = process.network_namespace not in self._namespaces_of_host
             if identity.kind in _WITH_OWN_ADDRESSES and process.network_namespace and alone:
                 endpoint = self.book.named(identity, process.cgroup_path, process.network_namespace)
