@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from aggregator.insight.callgraph import Reach
+from aggregator.insight.callgraph import Integers, Reach
 from aggregator.insight.case import Answer, Case, Json, Verdict
 
 # The rows of one answer; what lies beyond is counted.
@@ -16,36 +16,38 @@ def impact(case: Case, subject: str) -> Answer:
     node = case.find(subject)
     reach = case.calls.reach(node.id)
     callers = _worst_first(reach)
-    affected = list(_rows(case, reach, callers[:MOST_ROWS]))
-    beyond = f"Only the {MOST_ROWS} most affected of {len(callers)} are listed." if len(callers) > MOST_ROWS else None
-    content = {"node": node.id, "affected": affected, "affected_count": len(callers), "reason": beyond}
-    return case.answer(content, Verdict.DONE if callers or case.watch.share else Verdict.NOT_ENOUGH_SEEN)
+    affected = list(_rows(case, reach, callers[:MOST_ROWS].tolist()))
+    count = len(callers)
+    beyond = f"Only the {MOST_ROWS} most affected of {count} are listed." if count > MOST_ROWS else None
+    content = {"node": node.id, "affected": affected, "affected_count": count, "reason": beyond}
+    return case.answer(content, Verdict.DONE if count or case.watch.share else Verdict.NOT_ENOUGH_SEEN)
 
 
-def _worst_first(reach: Reach) -> list[int]:
+def _worst_first(reach: Reach) -> Integers:
     """By share as it is shown, then by distance, then by id."""
     callers = np.flatnonzero(reach.hops > 0)
     order = np.lexsort((reach.hops[callers], -np.round(reach.shares[callers], _DIGITS)))
-    return [int(number) for number in callers[order]]
+    return callers[order]
 
 
 def _rows(case: Case, reach: Reach, callers: Sequence[int]) -> Iterator[Json]:
     ids, is_estimated = case.calls.ids, case.calls.is_estimated
+    shares, hops, steps = reach.shares.tolist(), reach.hops.tolist(), reach.steps.tolist()
     for number in callers:
-        path = _path(number, reach)
+        path = _path(number, steps)
         yield {
             "id": ids[number],
-            "distance": int(reach.hops[number]),
-            "share": round(float(reach.shares[number]), _DIGITS),
+            "distance": hops[number],
+            "share": round(shares[number], _DIGITS),
             "share_of": "connections" if any(step in is_estimated for step in path[:-1]) else "requests",
             "path": [ids[step] for step in path],
             "owner": case.owner(ids[number]),
         }
 
 
-def _path(number: int, reach: Reach) -> list[int]:
+def _path(number: int, steps: Sequence[int]) -> list[int]:
     path = [number]
-    while (number := int(reach.steps[number])) >= 0:
+    while (number := steps[number]) >= 0:
         path.append(number)
     return path
 
