@@ -25,7 +25,6 @@ from aggregator.settings import Settings
 from aggregator.topology.columns import (
     COUNTER,
     FlowRows,
-    HotRows,
     Rows,
     merge,
 )
