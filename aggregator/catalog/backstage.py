@@ -74,9 +74,9 @@ class _Reading:
         kind = _text(root.get("kind")).lower()
         metadata = _mapping(root.get("metadata"))
         name, namespace = _text(metadata.get("name")), _text(metadata.get("namespace")) or DEFAULT_NAMESPACE
-        fault = _fault_of_names(kind, name, namespace)
+        field, fault = _fault_of_names(kind, name, namespace)
         if fault:
-            self._problem(metadata.get("name", tree), self._file, fault)
+            self._problem(metadata.get(field, tree), self._file, fault)
         elif kind in _KINDS:
             annotations = self._annotations(metadata.get("annotations"), f"{kind}:{namespace}/{name}".lower())
             if OBSERVED_ANNOTATION not in annotations:
@@ -169,15 +169,17 @@ class _Reading:
 _SHOWN = 80
 
 
-def _fault_of_names(kind: str, name: str, namespace: str) -> str:
+def _fault_of_names(kind: str, name: str, namespace: str) -> tuple[str, str]:
+    """The field of metadata at fault (empty: the entity as a whole) and the sentence; two empty ones when it is sound."""
     if not kind:
-        return "This entity has no kind; write Component, Resource or API."
+        return "", "This entity has no kind; write Component, Resource or API."
     if not rules.is_name(name):
         shown = f"The name {name[:_SHOWN]!r} is not allowed" if name else "This entity has no name that is text"
-        return f"{shown}; use up to 63 letters, digits, '-', '_' and '.', quoted where it looks like a number."
+        return "name", f"{shown}; use up to 63 letters, digits, '-', '_' and '.', quoted where it looks like a number."
     if not rules.is_namespace(namespace):
-        return f"The namespace {namespace[:_SHOWN]!r} is not allowed; use small letters, digits and '-'."
-    return ""
+        sentence = f"The namespace {namespace[:_SHOWN]!r} is not allowed; use small letters, digits and '-'."
+        return "namespace", sentence
+    return "", ""
 
 
 def _mapping(tree: Tree | None) -> Mapping[str, Tree]:
