@@ -53,8 +53,8 @@ class Checkpoints:
             os.fsync(file.fileno())
         draft.replace(path)
         sync_folder(self._folder)
-        *old, _ = paths = self._paths()
-        for one in old[: 1 - _KEPT or None]:
+        paths = self._paths()
+        for one in paths[:-_KEPT]:
             one.unlink()
         return _position(paths[-_KEPT]) if len(paths) >= _KEPT else 0
 

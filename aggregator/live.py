@@ -1,0 +1,229 @@
+"""The store in a running process: one thread touches it, disk syncs are shared, snapshots follow the data.
+
+Everything here is called from the event loop's thread.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final, ParamSpec, TypeVar
+
+from plumbline.v1 import topology_pb2 as pb
+from plumbline.v1.flow_pb2 import Batch, Hello
+
+from aggregator.catalog.model import Declarations
+from aggregator.insight.case import Case
+from aggregator.settings import Settings
+from aggregator.store import Store, Taken
+from aggregator.topology.versions import Versions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+SECOND_NS: Final = 1_000_000_000
+# Without data a snapshot still grows old: windows move on, hosts go stale.
+_IDLE_SECONDS: Final = 1.0
+# A snapshot that is costly to make is made less often: at most this share of the time goes into it.
+_MOST_SHARE: Final = 0.33
+_AGE_SECONDS: Final = 5.0
+_MOST_VIEWS: Final = 8
+_VIEW_LINGER_SECONDS: Final = 60.0
+_KEPT_ANSWERS: Final = 8
+_FRESH_SECONDS: Final = 1.0
+
+
+class TooManyWindows(Exception):
+    """Snapshots of so many spans at once are not made; one sentence."""
+
+
+class View:
+    """The snapshots of one window, for as long as somebody watches it."""
+
+    def __init__(self, window_ns: int, versions: Versions) -> None:
+        self.window_ns = window_ns
+        self.versions = versions
+        self.watchers = 0
+        self.left_at = time.monotonic()
+
+
+class Live:
+    """`declarations` is asked for what the catalog says now. `on_snapshot` hears each new one of the usual window."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        declarations: Callable[[], Declarations] = Declarations,
+        on_snapshot: Callable[[pb.Topology, list[pb.Change]], None] = lambda _topology, _changes: None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.epoch = secrets.token_hex(8)
+        self.closing = asyncio.Event()
+        self.snapshot_seconds = 0.0
+        self.snapshots = 0
+        self.worked_at = time.monotonic()
+        self._declarations = declarations
+        self._on_snapshot = on_snapshot
+        self._window_ns = int(settings.window_seconds * SECOND_NS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._changed = asyncio.Event()
+        self._views: dict[int, View] = {}
+        self._recent: OrderedDict[int, tuple[float, pb.Topology]] = OrderedDict()
+        self._cases: OrderedDict[tuple[int, int], Case] = OrderedDict()
+        self._synced_position = 0
+        self._sync: asyncio.Task[int] | None = None
+
+    # --- what agents bring ---
+
+    async def hello(self, hello: Hello, payload: bytes) -> int:
+        """Raises Refused or JournalFailed."""
+        acknowledged = await self._in_store(self.store.hello, hello, payload)
+        self._changed.set()
+        await self.durable(self.store.position)
+        return acknowledged
+
+    async def batch(self, hello: Hello, batch: Batch, payload: bytes) -> Taken:
+        """Raises JournalFailed. To be acknowledged when `durable(taken.position)` has returned."""
+        taken = await self._in_store(self.store.batch, hello, batch, payload)
+        self._changed.set()
+        return taken
+
+    async def durable(self, position: int) -> None:
+        """Returns when the journal is on disk up to there; waits of many streams share a sync. Raises JournalFailed."""
+        while self._synced_position < position:
+            if self._sync is None or self._sync.done():
+                self._sync = asyncio.create_task(asyncio.to_thread(self.store.sync))
+            self._synced_position = max(self._synced_position, await asyncio.shield(self._sync))
+
+    # --- what readers get ---
+
+    @property
+    def usual(self) -> Versions:
+        """Snapshots of the usual window, background edges included."""
+        return self._views[self._window_ns].versions
+
+    async def topology(self, window_ns: int = 0) -> pb.Topology:
+        """The newest snapshot of a window, 0 for the usual one; at most a second old, with its position."""
+        view = self._views.get(window_ns or self._window_ns)
+        if view is not None:
+            return self._positioned(view)
+        made_at, topology = self._recent.get(window_ns, (0.0, None))
+        if topology is None or time.monotonic() - made_at > max(_FRESH_SECONDS, 2 * self.snapshot_seconds):
+            topology = await self._in_store(self.store.topology, window_ns)
+            topology.position.epoch = self._epoch_of(window_ns)
+            _keep(self._recent, window_ns, (time.monotonic(), topology))
+        return topology
+
+    async def case(self, window_ns: int = 0) -> Case:
+        """Everything that a question may look at; the same one as long as nothing changed, with its indexes."""
+        topology, declarations = await self.topology(window_ns), self._declarations()
+        key = (id(topology), id(declarations))
+        case = self._cases.get(key)
+        if case is None or case.topology is not topology or case.declarations is not declarations:
+            case = Case(topology, declarations)
+        _keep(self._cases, key, case)
+        return case
+
+    @asynccontextmanager
+    async def watching(self, window_ns: int = 0) -> AsyncIterator[Versions]:
+        """The snapshots of a window, kept current while this is open. Raises TooManyWindows."""
+        view = await self._view(window_ns or self._window_ns)
+        view.watchers += 1
+        try:
+            yield view.versions
+        finally:
+            view.watchers -= 1
+            view.left_at = time.monotonic()
+
+    @property
+    def watchers(self) -> int:
+        return sum(view.watchers for view in self._views.values())
+
+    # --- its own life ---
+
+    async def open(self) -> None:
+        """The first snapshot of the usual window. The store is restored already."""
+        await self._view(self._window_ns)
+
+    async def run(self) -> None:
+        """Makes snapshots until cancelled: soon after data came, seldom without."""
+        aged_at = time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            started = time.monotonic()
+            if started - aged_at > _AGE_SECONDS:
+                aged_at = started
+                await self._in_store(self.store.age)
+            await self._make_snapshots()
+            took = self.worked_at - started
+            pause = max(self.settings.snapshot_interval_seconds - took, took * (1 / _MOST_SHARE - 1))
+            await asyncio.sleep(max(pause, 0.01))
+
+    async def checkpoint(self) -> int:
+        """Saves everything that is known; returns how many bytes. Raises OSError or JournalFailed."""
+        position, content = await self._in_store(self.store.checkpoint)
+        await self.durable(position)
+        await asyncio.to_thread(self.store.save, position, content)
+        return len(content)
+
+    async def close(self) -> None:
+        self._thread.shutdown(wait=True)
+        if self._sync is not None:
+            await asyncio.gather(self._sync, return_exceptions=True)
+        self.store.close()
+
+    async def _make_snapshots(self) -> None:
+        for view in list(self._views.values()):
+            if view.window_ns != self._window_ns and not view.watchers:
+                if time.monotonic() - view.left_at > _VIEW_LINGER_SECONDS:
+                    del self._views[view.window_ns]
+                continue
+            started = time.monotonic()
+            topology = await self._in_store(self.store.topology, view.window_ns)
+            self.worked_at = time.monotonic()
+            changes = view.versions.publish(topology)
+            if view.window_ns == self._window_ns:
+                self.snapshots += 1
+                self.snapshot_seconds = self.worked_at - started
+                self._on_snapshot(topology, changes)
+
+    async def _view(self, window_ns: int) -> View:
+        if window_ns not in self._views:
+            if len(self._views) >= _MOST_VIEWS:
+                raise TooManyWindows(f"{_MOST_VIEWS} different windows are watched already; watch one of those.")
+            first = await self._in_store(self.store.topology, window_ns)
+            self._views.setdefault(window_ns, View(window_ns, Versions(self._epoch_of(window_ns), first)))
+        return self._views[window_ns]
+
+    def _positioned(self, view: View) -> pb.Topology:
+        newest = view.versions.newest
+        topology = newest.topology
+        if not topology.HasField("position"):
+            topology.position.epoch, topology.position.version = view.versions.epoch, newest.version
+        return topology
+
+    def _epoch_of(self, window_ns: int) -> str:
+        return self.epoch if window_ns == self._window_ns else f"{self.epoch}-{window_ns // SECOND_NS}"
+
+    async def _in_store(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(*arguments, **named))
+
+
+def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > _KEPT_ANSWERS:
+        kept.popitem(last=False)
