@@ -163,6 +163,12 @@ class Reporter:
         self._welcome(response.welcome)
 
     def _welcome(self, welcome: Welcome) -> None:
+        if welcome.contract_version != CONTRACT_VERSION:
+            raise Unreachable(
+                f"it speaks version {welcome.contract_version} of the contract, and this agent {CONTRACT_VERSION}",
+                _REFUSALS[grpc.StatusCode.FAILED_PRECONDITION],
+                refused=True,
+            )
         remembered, acknowledged = welcome.acknowledged_sequence, self._outbox.acknowledged
         if not self._outbox.resume(remembered):
             self._outbox.restate(remembered, self._who.restate(), time.time_ns())

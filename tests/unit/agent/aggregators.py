@@ -54,6 +54,7 @@ class Reports(ReportServiceServicer):
         self.cut_after: int | None = None
         self.keep_before_cut = True
         self.acknowledges = True
+        self.contract_version = 1
         self.refuse_with: tuple[grpc.StatusCode, str] | None = None
 
     async def Report(  # noqa: N802 (the contract names it)
@@ -69,7 +70,9 @@ class Reports(ReportServiceServicer):
             if request.WhichOneof("message") == "hello":
                 self.hellos.append(request.hello)
                 welcome = Welcome(
-                    contract_version=1, aggregator_version="t", acknowledged_sequence=self.disk.remembered
+                    contract_version=self.contract_version,
+                    aggregator_version="t",
+                    acknowledged_sequence=self.disk.remembered,
                 )
                 welcome.clock.CopyFrom(request.hello.clock)
                 yield ReportResponse(welcome=welcome)

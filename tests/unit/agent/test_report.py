@@ -151,6 +151,24 @@ def test_a_refusal_is_told_once_with_the_aggregators_own_sentence() -> None:
     run(test)
 
 
+def test_an_aggregator_of_another_contract_gets_nothing() -> None:
+    async def test() -> None:
+        reports = Reports(FakeDisk())
+        reports.contract_version = 9
+        server, address = await serve(reports)
+        sending = Sending(Settings(host="alpha", aggregator=address))
+        sending.define()
+        sending.count()
+        await until(lambda: len(reports.hellos) > 1)
+        assert sending.events() == ["aggregator_refuses"]
+        assert "version 9" in sending.last()["reason"]
+        assert reports.disk.remembered == 0
+        await sending.end()
+        await server.stop(None)
+
+    run(test)
+
+
 def test_a_token_is_shown_and_read_again_when_it_changes(tmp_path: Path) -> None:
     async def test() -> None:
         reports = Reports(FakeDisk())
