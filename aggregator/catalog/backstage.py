@@ -170,7 +170,7 @@ _SHOWN = 80
 
 
 def _fault_of_names(kind: str, name: str, namespace: str) -> tuple[str, str]:
-    """The field of metadata at fault (empty: the entity as a whole) and the sentence; two empty ones when it is sound."""
+    """The field of metadata at fault (empty: the entity as a whole) and the sentence; both empty when it is sound."""
     if not kind:
         return "", "This entity has no kind; write Component, Resource or API."
     if not rules.is_name(name):

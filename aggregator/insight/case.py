@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from plumbline.v1.jsonform import to_json
@@ -21,6 +22,9 @@ from aggregator.insight.joining import Join, join
 from aggregator.insight.watched import Watch, watch
 
 Json = dict[str, Any]
+
+# The rows of one list in one answer. What lies beyond is counted.
+MOST_ROWS = 1000
 
 
 class Verdict(Enum):
@@ -37,7 +41,7 @@ class CannotAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """JSON as docs/json.md describes it; `window` and `coverage` are always in it."""
+    """JSON as docs/json.md describes it; `window`, `coverage`, `counts` and `reason` are always in it."""
 
     content: Json
     verdict: Verdict = Verdict.DONE
@@ -106,6 +110,24 @@ class Case:
         ids = ", ".join(sorted(node.id for node in found)[:5])
         raise CannotAnswer(f"{subject[:100]!r} may be {ids}{' and others' if len(found) > 5 else ''}; give the id.")
 
-    def answer(self, content: Json, verdict: Verdict = Verdict.DONE) -> Answer:
-        """`content` with what every answer carries."""
-        return Answer({**content, "window": to_json(self.topology.window), "coverage": self.coverage}, verdict)
+    def answer(
+        self, content: Json, verdict: Verdict = Verdict.DONE, counts: Mapping[str, int] = MappingProxyType({})
+    ) -> Answer:
+        """`content` with what every answer carries.
+
+        Its lists are cut at MOST_ROWS, and `counts` has their whole lengths: give those that were cut before.
+        """
+        lists = {key: value for key, value in content.items() if isinstance(value, list)}
+        counts = {**{key: len(rows) for key, rows in lists.items()}, **counts}
+        cut = {key: rows[:MOST_ROWS] for key, rows in lists.items()}
+        beyond = [
+            f"{MOST_ROWS} of {count} {key.replace('_', ' ')}" for key, count in counts.items() if count > MOST_ROWS
+        ]
+        reason = content.get("reason") or (f"Listed are the first {' and '.join(beyond)}." if beyond else None)
+        common = {
+            "reason": reason,
+            "counts": counts,
+            "window": to_json(self.topology.window),
+            "coverage": self.coverage,
+        }
+        return Answer({**content, **cut, **common}, verdict)

@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aggregator.insight.callgraph import Integers, Reach
-from aggregator.insight.case import Answer, Case, Json, Verdict
-
-# The rows of one answer; what lies beyond is counted.
-MOST_ROWS = 1000
+from aggregator.insight.case import MOST_ROWS, Answer, Case, Json, Verdict
 
 
 def impact(case: Case, subject: str) -> Answer:
@@ -17,10 +14,8 @@ def impact(case: Case, subject: str) -> Answer:
     reach = case.calls.reach(node.id)
     callers = _worst_first(reach)
     affected = list(_rows(case, reach, callers[:MOST_ROWS].tolist()))
-    count = len(callers)
-    beyond = f"Only the {MOST_ROWS} most affected of {count} are listed." if count > MOST_ROWS else None
-    content = {"node": node.id, "affected": affected, "affected_count": count, "reason": beyond}
-    return case.answer(content, Verdict.DONE if count or case.watch.share else Verdict.NOT_ENOUGH_SEEN)
+    verdict = Verdict.DONE if affected or case.watch.share else Verdict.NOT_ENOUGH_SEEN
+    return case.answer({"node": node.id, "affected": affected}, verdict, {"affected": len(callers)})
 
 
 def _worst_first(reach: Reach) -> Integers:

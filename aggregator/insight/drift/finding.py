@@ -13,6 +13,9 @@ ENOUGH_WATCHED_SHARE = 0.5
 ENOUGH_COVERAGE, GOOD_COVERAGE = 0.5, 0.9
 ENOUGH_SECONDS, GOOD_SECONDS = 10, 60
 
+# The edges that one finding names.
+MOST_EDGES = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -53,7 +56,8 @@ def numbers(edges: Iterable[Edge]) -> Json:
     """The evidence of edges: their ids, and sums that a person can check against `plumb graph`."""
     edges = sorted(edges, key=lambda edge: edge.id)
     return {
-        "edges": [edge.id for edge in edges],
+        "edges": [edge.id for edge in edges[:MOST_EDGES]],
+        "edge_count": len(edges),
         "protocols": sorted({edge.protocol for edge in edges}),
         "requests": sum(edge.requests for edge in edges),
         "errors": sum(edge.errors for edge in edges),

@@ -52,7 +52,7 @@ def _judged(case: Case, dependency: Dependency) -> Finding | Withheld:
     doubts = list(_doubts(case, hosts, edges, seconds, is_outside))
     evidence = {
         "edges": [],
-        "of_subject": {key: value for key, value in numbers(edges).items() if key != "edges"},
+        "of_subject": {key: value for key, value in numbers(edges).items() if key not in ("edges", "edge_count")},
         "watched_seconds": round(seconds, 3),
         "watched_share": round(min(host.share for host in hosts), 4),
         "coverage": round(min(host.coverage for host in hosts), 4),

@@ -446,6 +446,20 @@ class TestTheWhole:
         assert (problem["file"], problem["line"], problem["subject"]) == ("catalog.yaml", 2, WEB)
         assert "has no kind and leads nowhere; write component:cart or resource:cart." in problem["sentence"]
 
+    def test_a_finding_names_some_of_very_many_edges(self) -> None:
+        edges = [call("alpha/web", "alpha/cart", port=port) for port in range(1000, 1060)]
+        evidence = only(drift(*SHOP, *edges, catalog=component("web") + component("cart")))["evidence"]
+        assert (len(evidence["edges"]), evidence["edge_count"], evidence["requests"]) == (50, 60, 600)
+
+    def test_very_many_findings_are_counted(self) -> None:
+        catalog = component("web") + "".join(
+            component(f"ghost-{n}", dependsOn=["component:nobody"]) for n in range(1001)
+        )
+        content = drift(*SHOP, WEB_CALLS_CART, catalog=catalog).content
+        assert (len(content["findings"]), len(content["problems"])) == (1000, 1000)
+        assert content["counts"] == {"findings": 1002, "withheld": 0, "problems": 1001}
+        assert content["reason"] == "Listed are the first 1000 of 1002 findings and 1000 of 1001 problems."
+
     def test_the_same_case_gives_the_same_answer(self) -> None:
         seen = case(*SHOP, WEB_CALLS_CART, catalog=component("web") + component("cart"))
         assert ask(seen, "drift") == ask(seen, "drift")

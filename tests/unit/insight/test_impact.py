@@ -9,8 +9,7 @@ import pytest
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.insight import ask
-from aggregator.insight.case import Case, Verdict
-from aggregator.insight.impact import MOST_ROWS
+from aggregator.insight.case import MOST_ROWS, Case, Verdict
 from tests.builders import call, case, component, lookup, opaque, process, third_party, topology, unit
 
 Part = pb.Node | pb.Edge | pb.Host
@@ -144,7 +143,7 @@ def test_a_very_long_chain_reaches_its_end() -> None:
     chain = [calls(source, target, 1) for source, target in pairwise(names)]
     side = [calls(name, "sink", 99) for name in names[:-1]]
     content = ask(case(*graph(" ".join([*names, "sink"]), *chain, *side)), "impact", "alpha/n1499").content
-    assert content["affected_count"] == 1499
+    assert content["counts"] == {"affected": 1499}
     found = {row["id"].removeprefix("alpha/"): row for row in content["affected"]}
     assert found["n1497"]["path"] == ["alpha/n1497", "alpha/n1498", "alpha/n1499"]
     # Beyond a hundred hops or so every share is 0 to six digits, and the nearest come first.
@@ -157,7 +156,7 @@ def test_what_is_beyond_the_rows_of_an_answer_is_counted() -> None:
         case(*graph(" ".join([*names, "db"]), *[calls(name, "db") for name in names])), "impact", "alpha/db"
     ).content
     assert [row["id"] for row in content["affected"]] == [f"alpha/{name}" for name in names[:MOST_ROWS]]
-    assert (content["affected_count"], content["reason"]) == (1005, "Only the 1000 most affected of 1005 are listed.")
+    assert (content["counts"], content["reason"]) == ({"affected": 1005}, "Listed are the first 1000 of 1005 affected.")
 
 
 def test_nothing_seen_is_not_nothing_affected() -> None:
