@@ -107,10 +107,12 @@ class Reporter:
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
+        # Not wait_for: before Python 3.12 it forgets that it was cancelled when the event is set meanwhile.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), seconds)
-            # Once more at once; after that not faster than usual.
-            self._hurry.clear()
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+                # Once more at once; after that not faster than usual.
+                self._hurry.clear()
 
     async def _one_stream(self) -> None:
         """Raises Unreachable; there is no other end."""

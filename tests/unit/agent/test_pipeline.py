@@ -267,3 +267,24 @@ def test_flows_beyond_the_bound_are_other_and_their_counts_are_kept(monkeypatch:
         assert sum(dropped) == 40
 
     assert with_agent(test, interval_seconds=0.2) == 0
+
+
+def test_an_agent_ends_at_once_also_when_its_aggregator_ends_with_it() -> None:
+    async def once(pause_seconds: float) -> None:
+        kernel, stop = ScriptedKernel(), asyncio.Event()
+        server, address = await serve(Reports(FakeDisk()))
+        agent = asyncio.create_task(
+            pipeline.run(Settings(host="alpha", aggregator=address, interval_seconds=0.1), stop, lambda _: kernel)
+        )
+        await until(lambda: len(kernel.drains) > 2)
+        stop.set()
+        await asyncio.sleep(pause_seconds)
+        await server.stop(None)
+        async with asyncio.timeout(8):
+            assert await agent == 0
+
+    async def often() -> None:
+        for hundredths in range(12):
+            await once(hundredths / 100)
+
+    asyncio.run(often())
