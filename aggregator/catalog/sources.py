@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from stat import S_ISREG
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 MAX_FILE_BYTES = 8 * 2**20
@@ -64,8 +65,8 @@ def read_file(path: str) -> str:
 
 def fetch(url: str, etag: str) -> Fetched | None:
     """The document at a URL; None when it is still the one with this `etag`. Raises Unreadable."""
-    request = Request(url, headers={"If-None-Match": f'"{etag}"'} if etag else {})
     try:
+        request = Request(url, headers={"If-None-Match": f'"{etag}"'} if etag else {})
         with urlopen(request, timeout=URL_TIMEOUT_SECONDS) as response:
             content = response.read(MAX_FILE_BYTES + 1)
             return Fetched(_decoded(url, content), str(response.headers.get("ETag", "")).removeprefix("W/").strip('"'))
@@ -73,7 +74,7 @@ def fetch(url: str, etag: str) -> Fetched | None:
         if error.code == 304:
             return None
         raise Unreadable(f"{url} answered {error.code}; check the address given to --catalog.") from error
-    except (URLError, OSError, ValueError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         raise Unreadable(f"{url} cannot be fetched: {getattr(error, 'reason', error)}.") from error
 
 

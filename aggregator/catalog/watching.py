@@ -100,14 +100,16 @@ class Catalog:
 
 def _refresh_path(source: _Source, seen: set[str]) -> None:
     try:
-        files = [file for file in sources.find_files(source.name) if file.identity not in seen]
+        files = sources.find_files(source.name)
     except Unreadable as error:
         source.problem = Problem(Place(source.name), source.name, str(error))
         return
     source.problem = None
-    seen.update(file.identity for file in files)
     documents: dict[str, _Document] = {}
     for file in files:
+        if file.identity in seen:
+            continue
+        seen.add(file.identity)
         document = documents[file.path] = source.documents.get(file.path, _Document())
         if document.signature == file.signature:
             continue

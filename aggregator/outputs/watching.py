@@ -86,16 +86,19 @@ class Watcher:
             return
         now = time.monotonic()
         if newest.version != self._held.version:
-            changes = changes_between(self._seen(self._held), self._seen(newest))
-            only_numbers = all(change.kind == pb.CHANGE_KIND_UPDATED for change in changes)
-            if changes and only_numbers and now - self._numbers_at < _NUMBERS_SECONDS:
+            if now - self._numbers_at < _NUMBERS_SECONDS and self._only_numbers_changed():
                 return
+            changes = changes_between(self._seen(self._held), self._seen(newest))
             before, self._held = self._held.version, newest
             if changes:
                 self._numbers_at = self._told_at = now
                 yield from self._delta(changes, before)
         if now - self._told_at >= BOOKMARK_SECONDS:
             yield self._bookmark()
+
+    def _only_numbers_changed(self) -> bool:
+        changes = self._versions.since(self._versions.epoch, self._held.version)
+        return changes is not None and all(change.kind == pb.CHANGE_KIND_UPDATED for change in changes)
 
     async def _wait(self, closing: asyncio.Event) -> None:
         """For a new version; no longer than until numbers that were held back, or a bookmark, are due."""

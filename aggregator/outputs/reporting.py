@@ -1,0 +1,165 @@
+"""One agent's stream: hello and welcome, then batches in and acknowledgements out. Knows no transport."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import contextmanager
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from plumbline.v1.columns import CONTRACT_VERSION
+from plumbline.v1.flow_pb2 import Acknowledgement, Hello, ReportRequest, ReportResponse, Welcome
+
+from aggregator.ingest.decoding import decode
+from aggregator.journal import JournalFailed
+from aggregator.live import Live
+from aggregator.outputs.refusals import CannotServe, Refusal
+from aggregator.records import HostKey, Refused
+from aggregator.settings import VERSION
+from aggregator.telemetry import Telemetry
+
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+_HELLO_SECONDS: Final = 30.0
+_MOST_STREAMS: Final = 10_000
+
+
+class Reporting:
+    """All streams of agents."""
+
+    def __init__(self, live: Live, telemetry: Telemetry) -> None:
+        self._live = live
+        self._telemetry = telemetry
+        # Who reports for a host now: its boot, and which of its streams is the newest.
+        self._hosts: dict[HostKey, tuple[str, object]] = {}
+
+    async def report(self, requests: AsyncIterator[bytes], send: Send) -> None:
+        """Until the agent ends it. Raises CannotServe."""
+        hello = await self._hello(requests)
+        with self._admitted(hello):
+            try:
+                await self._converse(hello, requests, send)
+            except JournalFailed as error:
+                self._telemetry.journal_failed(str(error))
+                raise CannotServe(Refusal.AWAY, str(error)) from error
+
+    async def _converse(self, hello: Hello, requests: AsyncIterator[bytes], send: Send) -> None:
+        acknowledged = await self._welcome(hello, send)
+        stream = _Stream(self._live, self._telemetry, hello, acknowledged)
+        tasks = [
+            asyncio.create_task(stream.receive(requests)),
+            asyncio.create_task(stream.acknowledge(send)),
+            asyncio.create_task(self._live.closing.wait()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._live.closing.is_set():
+            raise CannotServe(Refusal.AWAY, "The aggregator is stopping; connect again.")
+
+    async def _hello(self, requests: AsyncIterator[bytes]) -> Hello:
+        try:
+            async with asyncio.timeout(_HELLO_SECONDS):
+                payload = await anext(aiter(requests), b"")
+        except TimeoutError as error:
+            raise CannotServe(Refusal.WRONG, f"No hello came within {_HELLO_SECONDS:g} seconds.") from error
+        request = _decoded(payload)
+        if not request.HasField("hello"):
+            raise CannotServe(Refusal.WRONG, "A stream begins with a hello.")
+        return request.hello
+
+    async def _welcome(self, hello: Hello, send: Send) -> int:
+        payload = ReportRequest(hello=hello).SerializeToString()
+        try:
+            acknowledged = await self._live.hello(hello, payload)
+        except Refused as refused:
+            self._telemetry.agent_refused(hello, refused)
+            refusal = Refusal.VERSION if refused.reason == "version" else Refusal.WRONG
+            raise CannotServe(refusal, str(refused)) from refused
+        welcome = Welcome(
+            contract_version=CONTRACT_VERSION,
+            aggregator_version=VERSION,
+            acknowledged_sequence=acknowledged,
+            clock=_timestamp(time.time_ns()),
+        )
+        await send(ReportResponse(welcome=welcome))
+        return acknowledged
+
+    @contextmanager
+    def _admitted(self, hello: Hello) -> Iterator[None]:
+        """Two machines of one name would each spoil what the other said; two starts on one machine follow each other."""
+        key, stream = HostKey(hello.cluster or self._live.settings.cluster, hello.host), object()
+        boot_id, _ = self._hosts.get(key, (hello.boot_id, None))
+        if boot_id != hello.boot_id:
+            sentence = f"Another machine reports as host {hello.host!r}; give this one another name with --host."
+            raise CannotServe(Refusal.TAKEN, sentence)
+        if len(self._hosts) >= _MOST_STREAMS and key not in self._hosts:
+            raise CannotServe(Refusal.FULL, f"{_MOST_STREAMS} hosts report already; start another aggregator.")
+        self._hosts[key] = (hello.boot_id, stream)
+        self._telemetry.agent_connected(hello)
+        try:
+            yield
+        finally:
+            self._telemetry.agent_left(hello)
+            if self._hosts.get(key, ("", None))[1] is stream:
+                del self._hosts[key]
+
+
+class _Stream:
+    """Batches are taken in order; acknowledgements follow the disk, and one may stand for many."""
+
+    def __init__(self, live: Live, telemetry: Telemetry, hello: Hello, acknowledged: int) -> None:
+        self._live = live
+        self._telemetry = telemetry
+        self._hello = hello
+        self._sequence = acknowledged
+        self._position = 0
+        self._came = asyncio.Event()
+        self._ended = False
+
+    async def receive(self, requests: AsyncIterator[bytes]) -> None:
+        async for payload in requests:
+            request = _decoded(payload)
+            if not request.HasField("batch"):
+                raise CannotServe(Refusal.WRONG, "After its hello, a stream has batches only.")
+            taken = await self._live.batch(self._hello, request.batch, payload)
+            self._telemetry.batch_taken(self._hello, request.batch, len(payload), taken)
+            self._sequence = max(self._sequence, request.batch.sequence)
+            self._position = taken.position
+            self._came.set()
+        self._ended = True
+        self._came.set()
+        # What came last is acknowledged before the stream ends.
+        await asyncio.Event().wait()
+
+    async def acknowledge(self, send: Send) -> None:
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            sequence, position, ended = self._sequence, self._position, self._ended
+            await self._live.durable(position)
+            if position:
+                await send(ReportResponse(acknowledgement=Acknowledgement(sequence=sequence)))
+            if ended:
+                return
+
+
+def _decoded(payload: bytes) -> ReportRequest:
+    try:
+        return decode(payload)
+    except Refused as refused:
+        raise CannotServe(Refusal.WRONG, str(refused)) from refused
+
+
+def _timestamp(time_ns: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(time_ns)
+    return stamp
