@@ -18,7 +18,7 @@ from plumbline.v1.flow_pb2 import Batch, Hello
 from aggregator.catalog.model import Declarations
 from aggregator.insight.case import Case
 from aggregator.settings import Settings
-from aggregator.store import Store, Taken
+from aggregator.store import Restored, Store, Taken
 from aggregator.topology.versions import Versions
 
 P = ParamSpec("P")
@@ -148,9 +148,13 @@ class Live:
 
     # --- its own life ---
 
-    async def open(self) -> None:
-        """The first snapshot of the usual window. The store is restored already."""
+    async def open(self) -> Restored:
+        """What is on disk, and the first snapshot of it. Raises JournalFailed."""
+        restored = await self._in_store(self.store.restore)
+        self._synced_position = self.store.position
         await self._view(self._window_ns)
+        self.worked_at = time.monotonic()
+        return restored
 
     async def run(self) -> None:
         """Makes snapshots until cancelled: soon after data came, seldom without."""

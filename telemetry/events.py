@@ -131,6 +131,87 @@ AGENT_EVENTS: Mapping[str, Event] = {
 }
 
 # The aggregator's rows.
-AGGREGATOR_EVENTS: Mapping[str, Event] = {}
+AGGREGATOR_EVENTS: Mapping[str, Event] = {
+    "aggregator_starting": Event(
+        Level.INFO,
+        ("version", "data", "catalog"),
+        "The aggregator starts: where its journal is, what it is held against.",
+    ),
+    "journal_damaged": Event(
+        Level.WARNING,
+        ("file", "at_byte", "cut_bytes", "reason"),
+        "A file of --data is not as it was written (a crash, a disk); what is behind that place is left out.",
+    ),
+    "journal_restored": Event(
+        Level.INFO,
+        ("checkpoint_position", "records", "refused", "seconds"),
+        "What earlier starts acknowledged is known again: the checkpoint, and the journal's records after it.",
+    ),
+    "aggregator_ready": Event(
+        Level.INFO, ("agents_port", "grpc_port", "http_port"), "All listeners are open, with these ports."
+    ),
+    "agent_connected": Event(
+        Level.INFO, ("agent", "agent_version", "boot_id"), "An agent's stream is open; `agent` is its host's name."
+    ),
+    "agent_left": Event(Level.INFO, ("agent",), "That stream has ended; the host is stale if no other one begins."),
+    "agent_refused": Event(
+        Level.WARNING,
+        ("agent", "reason"),
+        "An agent's hello cannot be accepted (its version, its name); told once an agent and reason.",
+    ),
+    "batch_refused": Event(
+        Level.WARNING,
+        ("agent", "sequence", "reason"),
+        "A batch cannot be used and is counted as refused; told once an agent and reason.",
+    ),
+    "host_stale": Event(
+        Level.WARNING, ("stale_host", "last_seen"), "No word from this host's agent: its numbers stand still."
+    ),
+    "host_back": Event(Level.INFO, ("stale_host",), "This host's agent reports again."),
+    "catalog_problem": Event(
+        Level.WARNING,
+        ("place", "reason"),
+        "Something in the catalog cannot be used as written; the last good declaration holds.",
+    ),
+    "catalog_problem_ended": Event(Level.INFO, ("place",), "What was wrong at this place is right, or gone."),
+    "export_left_out": Event(
+        Level.WARNING,
+        ("form", "count", "reason"),
+        "An export cannot say everything in its form; the first thing left out.",
+    ),
+    "certificate_unreadable": Event(
+        Level.WARNING, ("reason",), "A changed certificate or token cannot be used; the last good one holds."
+    ),
+    "request_failed": Event(Level.ERROR, ("reason",), "A request met a fault of our own; the process goes on."),
+    "journal_failed": Event(
+        Level.ERROR, ("reason",), "The disk does not take the journal: nothing is acknowledged, and agents keep it."
+    ),
+    "checkpoint_failed": Event(
+        Level.ERROR, ("reason",), "No checkpoint can be written: the journal grows, and nothing is lost."
+    ),
+    "aggregator_summary": Event(
+        Level.INFO,
+        (
+            "agents",
+            "nodes",
+            "edges",
+            "watchers",
+            "batches",
+            "records",
+            "refused",
+            "snapshot_seconds",
+            "journal_bytes",
+            "working_set_bytes",
+        ),
+        "Once a minute: who reports, how large the graph is, what came in, what could not be used.",
+    ),
+    "aggregator_stopping": Event(Level.INFO, ("reason",), "The aggregator ends: it writes a checkpoint and closes."),
+    "aggregator_stopped": Event(
+        Level.INFO, ("journal_position",), "The aggregator has ended; all that it acknowledged is on disk."
+    ),
+    "aggregator_failed": Event(
+        Level.ERROR, ("reason", "remedy"), "The aggregator ends: with status 2 for wrong use, else with 4."
+    ),
+}
 
 EVENTS: Mapping[str, Event] = {**AGENT_EVENTS, **AGGREGATOR_EVENTS}

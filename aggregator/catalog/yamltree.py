@@ -68,6 +68,9 @@ def documents(text: str) -> Iterator[Tree]:
                 yield document
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
+        # libyaml looks ahead, and may meet its own bound before we meet ours.
+        if error.problem and "nesting depth" in error.problem:
+            raise _too_deep(line) from error
         what = " ".join(part for part in (error.context, error.problem) if part)
         raise BrokenYaml(line, f"This is not YAML: {what}.") from error
     except yaml.YAMLError as error:
@@ -104,7 +107,7 @@ class _Composer:
         self._open.append((tree, None))
         self._named(event, tree)
         if len(self._open) > MAX_DEPTH:
-            raise BrokenYaml(tree.line, f"This is nested more than {MAX_DEPTH} levels deep.")
+            raise _too_deep(tree.line)
 
     def _named(self, event: Any, tree: Tree) -> Tree:
         if event.anchor:
@@ -134,3 +137,7 @@ def _scalar(event: Any, line: int) -> Scalar:
     is_null = bool(plain and _NULL.fullmatch(event.value))
     is_text = not is_null and (not plain or not _NUMBER_OR_TRUTH.fullmatch(event.value))
     return Scalar(line, event.value, is_text, is_null)
+
+
+def _too_deep(line: int) -> BrokenYaml:
+    return BrokenYaml(line, f"This is nested more than {MAX_DEPTH} levels deep.")

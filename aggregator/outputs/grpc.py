@@ -17,13 +17,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from plumbline.v1 import flow_pb2, insight_pb2, topology_pb2
+from plumbline.v1 import insight_pb2, topology_pb2
 
 from aggregator.outputs.reading import Reading
-from aggregator.outputs.refusals import CannotServe, Refusal
+from aggregator.outputs.refusals import CannotServe, NotBound, Refusal
 from aggregator.outputs.reporting import Reporting
 from aggregator.outputs.security import NO_TOKEN, Guard
-from telemetry.log import Log
+from aggregator.telemetry import Telemetry
 
 M = TypeVar("M", bound=Message)
 Context = Any
@@ -40,10 +40,6 @@ _CODES: Final = {
 }
 
 
-class NotBound(Exception):
-    """A listener cannot have its address; one sentence."""
-
-
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A running server, and the port that it got."""
@@ -57,18 +53,21 @@ class Listener:
         await self.server.stop(STOP_SECONDS)
 
 
-async def serve_agents(address: str, guard: Guard, reporting: Reporting, max_bytes: int, log: Log) -> Listener:
+async def serve_agents(
+    address: str, guard: Guard, reporting: Reporting, max_bytes: int, telemetry: Telemetry
+) -> Listener:
     """Raises NotBound."""
-    door = _Door(guard, log)
+    door = _Door(guard, telemetry)
     report = grpc.stream_stream_rpc_method_handler(
         door.stream(reporting.report), None, lambda message: message.SerializeToString()
     )
-    return await _serve(address, guard, max_bytes, {"plumbline.v1.ReportService": {"Report": report}}, flow_pb2)
+    services = {"plumbline.v1.ReportService": {"Report": report}}
+    return await _serve(address, "--agents", guard, max_bytes, services)
 
 
-async def serve_readers(address: str, guard: Guard, reading: Reading, max_bytes: int, log: Log) -> Listener:
+async def serve_readers(address: str, guard: Guard, reading: Reading, max_bytes: int, telemetry: Telemetry) -> Listener:
     """Raises NotBound."""
-    door = _Door(guard, log)
+    door = _Door(guard, telemetry)
     services = {
         "plumbline.v1.TopologyService": {
             "GetTopology": door.unary(topology_pb2.GetTopologyRequest, reading.topology),
@@ -79,18 +78,18 @@ async def serve_readers(address: str, guard: Guard, reading: Reading, max_bytes:
             "Export": door.unary(insight_pb2.ExportRequest, reading.export),
         },
     }
-    return await _serve(address, guard, max_bytes, services, topology_pb2)
+    return await _serve(address, "--grpc", guard, max_bytes, services)
 
 
 class _Door:
     """Between gRPC's calls and ours: who may come in, what can be read, and what a failure is called."""
 
-    def __init__(self, guard: Guard, log: Log) -> None:
+    def __init__(self, guard: Guard, telemetry: Telemetry) -> None:
         self._guard = guard
-        self._log = log
+        self._telemetry = telemetry
 
     def unary(self, kind: type[M], answer: Callable[[M], Awaitable[Message]]) -> Any:
-        async def handle(raw: bytes, context: Context) -> bytes:
+        async def handle(raw: bytes, context: Context) -> Any:
             return await self._guarded(context, lambda: self._answered(kind, raw, answer))
 
         return grpc.unary_unary_rpc_method_handler(handle, None, None)
@@ -124,7 +123,7 @@ class _Door:
         except (asyncio.CancelledError, grpc.aio.AbortError, grpc.RpcError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on and says so
-            self._log.write("request_failed", reason=f"{type(error).__name__}: {error}"[:500])
+            self._telemetry.request_failed(f"{type(error).__name__}: {error}"[:500])
             await context.abort(grpc.StatusCode.INTERNAL, "The aggregator failed at this; its log says more.")
 
 
@@ -136,7 +135,7 @@ def _parsed(kind: type[M], raw: bytes) -> M:
 
 
 async def _serve(
-    address: str, guard: Guard, max_bytes: int, services: dict[str, dict[str, Any]], module: Any
+    address: str, flag: str, guard: Guard, max_bytes: int, services: dict[str, dict[str, Any]]
 ) -> Listener:
     server = grpc.aio.server(options=_options(max_bytes))
     for name, methods in services.items():
@@ -146,15 +145,16 @@ async def _serve(
     for name in ("", *services):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    assert module.DESCRIPTOR
+    return Listener(server, await _bind(server, address, flag, guard), servicer)
+
+
+async def _bind(server: Any, address: str, flag: str, guard: Guard) -> int:
     try:
         port = server.add_secure_port(address, _credentials(guard)) if guard.tls else server.add_insecure_port(address)
     except RuntimeError as error:
-        raise NotBound(f"{address} cannot be listened on; choose another address.") from error
-    if not port:
-        raise NotBound(f"{address} cannot be listened on; choose another address.")
+        raise NotBound(address, flag, "another program listens there, or it is no address of this machine") from error
     await server.start()
-    return Listener(server, port, servicer)
+    return int(port)
 
 
 def _options(max_bytes: int) -> Sequence[tuple[str, int]]:

@@ -39,7 +39,9 @@ class Reading:
         whole = await self._live.topology(window_ns)
         return topology_pb2.GetTopologyResponse(topology=self._filtered.of(whole, request.filter))
 
-    async def watch(self, request: topology_pb2.WatchTopologyRequest) -> AsyncIterator[topology_pb2.WatchTopologyResponse]:
+    async def watch(
+        self, request: topology_pb2.WatchTopologyRequest
+    ) -> AsyncIterator[topology_pb2.WatchTopologyResponse]:
         window_ns = self.window_ns(request.window if request.HasField("window") else None)
         if self._live.watchers >= _MOST_WATCHERS:
             raise CannotServe(Refusal.FULL, f"{_MOST_WATCHERS} readers are watching already; try again later.")
@@ -65,9 +67,7 @@ class Reading:
 
     async def export(self, request: insight_pb2.ExportRequest) -> insight_pb2.ExportResponse:
         rendered = await self.rendered(request.form)
-        return insight_pb2.ExportResponse(
-            media_type=rendered.media_type, content=rendered.content, etag=rendered.etag
-        )
+        return insight_pb2.ExportResponse(media_type=rendered.media_type, content=rendered.content, etag=rendered.etag)
 
     async def rendered(self, form: str) -> Rendered:
         """The graph in a form for another tool, of everything that is kept."""

@@ -19,3 +19,11 @@ class CannotServe(Exception):
     def __init__(self, refusal: Refusal, sentence: str) -> None:
         super().__init__(sentence)
         self.refusal = refusal
+
+
+class NotBound(Exception):
+    """A listener cannot have its address."""
+
+    def __init__(self, address: str, flag: str, reason: str) -> None:
+        super().__init__(f"{flag} {address} cannot be listened on: {reason}.")
+        self.flag = flag

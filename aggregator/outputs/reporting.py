@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -95,7 +94,7 @@ class Reporting:
 
     @contextmanager
     def _admitted(self, hello: Hello) -> Iterator[None]:
-        """Two machines of one name would each spoil what the other said; two starts on one machine follow each other."""
+        """Two machines of one name would spoil each other's numbers; two starts on one machine follow one another."""
         key, stream = HostKey(hello.cluster or self._live.settings.cluster, hello.host), object()
         boot_id, _ = self._hosts.get(key, (hello.boot_id, None))
         if boot_id != hello.boot_id:

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
 from plumbline.v1.flow_pb2 import FlowColumns, RequestColumns
 
 Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]

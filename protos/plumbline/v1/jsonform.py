@@ -12,7 +12,6 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from plumbline.v1.topology_pb2 import Delta, Topology
 
 Json = dict[str, Any]
@@ -48,7 +47,8 @@ def _fields(message: Message) -> Json:
 def _key(field: FieldDescriptor) -> str:
     words = field.name.split("_")
     camel = words[0] + "".join(word.capitalize() for word in words[1:])
-    return field.name if field.json_name == camel else str(field.json_name)
+    json_name = str(field.json_name)  # type: ignore[attr-defined] # the stubs do not know it
+    return field.name if json_name == camel else json_name
 
 
 def _value(message: Message, field: FieldDescriptor) -> Any:
