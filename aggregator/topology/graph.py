@@ -6,6 +6,7 @@ Pure. Who an end is, is handed in (resolve/ends.py); nothing here looks anything
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, cast
 
 import numpy as np
@@ -84,9 +85,8 @@ def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
         flows.facts.port[both],
     )
     order, starts = group(keys)
-    ends = [*starts[1:].tolist(), len(order)]
     found = []
-    for start, end in zip(starts.tolist(), ends, strict=True):
+    for start, end in pairwise([*starts.tolist(), len(order)]):
         members = order[start:end]
         first = members[0]
         source, target, port = (int(key[first]) for key in keys)
