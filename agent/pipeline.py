@@ -24,7 +24,7 @@ from agent.report import Introduction, Reporter
 from agent.settings import VERSION, Settings
 from agent.telemetry import Telemetry, serve
 from agent.watch import Watch
-from telemetry.log import Log
+from telemetry.log import Log, fault
 
 DONE, REFUSED = 0, 4
 _SUMMARY_SECONDS = 60.0
@@ -51,6 +51,11 @@ async def run(settings: Settings, stop: asyncio.Event | None = None, open_kernel
         return REFUSED
     except OSError as error:
         log.write("agent_failed", reason=str(error), remedy="see `plumb doctor`, and start it again")
+        return REFUSED
+    except Exception as error:  # noqa: BLE001 - whatever it is, the operator gets a line of the log
+        log.write(
+            "agent_failed", reason=fault(error), remedy="this is a fault of ours: please report it with this line"
+        )
         return REFUSED
 
 

@@ -26,7 +26,7 @@ from aggregator.outputs.security import Guard, Unusable
 from aggregator.settings import VERSION, ListenerSecurity, Settings
 from aggregator.store import Store
 from aggregator.telemetry import Telemetry
-from telemetry.log import Log
+from telemetry.log import Log, fault
 
 DONE, WRONG_USE, REFUSED = 0, 2, 4
 _SUMMARY_SECONDS: Final = 60.0
@@ -52,6 +52,11 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
         return WRONG_USE
     except OSError as error:
         log.write("aggregator_failed", reason=str(error), remedy="see `plumb doctor`, and start it again")
+        return REFUSED
+    except Exception as error:  # noqa: BLE001 - whatever it is, the operator gets a line of the log
+        log.write(
+            "aggregator_failed", reason=fault(error), remedy="this is a fault of ours: please report it with this line"
+        )
         return REFUSED
     return DONE
 

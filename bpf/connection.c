@@ -90,14 +90,28 @@ int on_connect6(struct bpf_sock_addr *ask) {
   return 1;
 }
 
+/* An ICMP error wakes who waits for the socket before it is noted as soft, and asking for it takes that note away;
+   the message itself stays queued until somebody reads it as such. */
+static __always_inline u32 queued_error(void *kernel_socket, struct control *settings) {
+  struct { void *first; void *last; u32 length; } queue = {};
+  u32 error = 0;
+  if (!settings->queued_errno_offset)
+    return 0;
+  bpf_probe_read_kernel(&queue, sizeof(queue), kernel_socket + settings->sk_error_queue_offset);
+  if (queue.length && queue.first)
+    bpf_probe_read_kernel(&error, sizeof(error), queue.first + settings->queued_errno_offset);
+  return error;
+}
+
 static __always_inline u32 socket_error(struct bpf_sock *sk, struct control *settings) {
   void *kernel_socket = bpf_skc_to_tcp_sock(sk);
   u32 error = 0;
-  if (kernel_socket)
-    bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
-  if (kernel_socket && !error)   /* an ICMP error that came while the socket was in use waits as a soft one */
+  if (!kernel_socket)
+    return 0;
+  bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
+  if (!error)   /* an ICMP error that came while the socket was in use waits as a soft one */
     bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_soft_offset);
-  return error;
+  return error ? error : queued_error(kernel_socket, settings);
 }
 
 static __always_inline void connect_failed(struct connection *c, struct flow_counts *counts, u32 error, u64 now_ns) {

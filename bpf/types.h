@@ -44,8 +44,10 @@ struct control {
   u32 generation;          /* 0 or 1: which half of the double-buffered maps this run writes */
   u32 parser_budget;       /* parsed connections at once */
   u32 names_each_endpoint; /* new names a cgroup and kind may announce until the agent ages them */
-  u32 sk_err_offset;       /* of sk_err and sk_err_soft in struct sock, from the kernel's BTF */
+  u32 sk_err_offset;       /* of sk_err and its kin in struct sock, from the kernel's BTF */
   u32 sk_err_soft_offset;
+  u32 sk_error_queue_offset;
+  u32 queued_errno_offset; /* of the reason in a packet of that queue */
   u32 reserved;
 };
 

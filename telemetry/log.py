@@ -6,9 +6,11 @@ telemetry.events, and an event that is not there cannot be written.
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TextIO
 
 from telemetry.events import EVENTS, Level
@@ -17,6 +19,14 @@ Value = str | int | float | bool | None | list[str] | Mapping[str, int] | list[M
 
 _COLOURS = {Level.INFO: "\x1b[32m", Level.WARNING: "\x1b[33m", Level.ERROR: "\x1b[31m"}
 _PLAIN = "\x1b[0m"
+
+
+def fault(error: BaseException) -> str:
+    """An error that nobody foresaw, as a field of an event: what, and the last place of ours that it went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    where = f" at {'/'.join(Path(places[-1].filename).parts[-3:])}:{places[-1].lineno}" if places else ""
+    return f"{type(error).__name__}: {error}"[:500] + where
 
 
 class UndeclaredEvent(Exception):

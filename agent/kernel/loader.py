@@ -123,10 +123,10 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
             program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
-    offsets = {name: maps.member_offset("sock", name) for name in ("sk_err", "sk_err_soft")}
-    if None in offsets.values():
+    offsets = error_offsets(maps.member_offset)
+    if not offsets["sk_err_offset"]:
         missing.append(["connect reasons", "this kernel has no BTF", "use a kernel built with CONFIG_DEBUG_INFO_BTF"])
-    set_control(program["control"], {name: offset or 0 for name, offset in offsets.items()})
+    set_control(program["control"], offsets)
     links = attach_hooks(program, cgroup_root, maps.attach)
     description = {
         "attached": [*parsers, *(hook.function for hook in HOOKS)],
@@ -144,8 +144,18 @@ def set_control(table: Any, offsets: dict[str, int]) -> None:
     row.seed = secrets.randbits(64)
     row.parser_budget = PARSER_BUDGET
     row.names_each_endpoint = NAMES_EACH_ENDPOINT
-    row.sk_err_offset, row.sk_err_soft_offset = offsets["sk_err"], offsets["sk_err_soft"]
+    for field, offset in offsets.items():
+        setattr(row, field, offset)
     table[ctypes.c_int(0)] = row
+
+
+def error_offsets(member_offset: Callable[[str, str], int | None]) -> dict[str, int]:
+    """Where a socket's error is, by the fields of the control row; 0 where this kernel does not say."""
+    names = ("sk_err", "sk_err_soft", "sk_error_queue")
+    offsets = {f"{name}_offset": member_offset("sock", name) or 0 for name in names}
+    parts = (member_offset("sk_buff", "cb"), member_offset("sock_exterr_skb", "ee"))
+    offsets["queued_errno_offset"] = sum(parts) if None not in parts else 0  # type: ignore[arg-type]
+    return offsets
 
 
 def load_parsers(program: Any) -> tuple[list[str], list[list[str]]]:

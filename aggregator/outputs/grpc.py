@@ -24,6 +24,7 @@ from aggregator.outputs.refusals import CannotServe, NotBound, Refusal
 from aggregator.outputs.reporting import Reporting
 from aggregator.outputs.security import NO_TOKEN, Guard
 from aggregator.telemetry import Telemetry
+from telemetry.log import fault
 
 M = TypeVar("M", bound=Message)
 Context = Any
@@ -123,7 +124,7 @@ class _Door:
         except (asyncio.CancelledError, grpc.aio.AbortError, grpc.RpcError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on and says so
-            self._telemetry.request_failed(f"{type(error).__name__}: {error}"[:500])
+            self._telemetry.request_failed(fault(error))
             await context.abort(grpc.StatusCode.INTERNAL, "The aggregator failed at this; its log says more.")
 
 

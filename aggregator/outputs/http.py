@@ -18,6 +18,7 @@ from aggregator.outputs.registry import HTTP_ROUTES
 from aggregator.outputs.security import NO_TOKEN, Guard, Unusable, load_into, server_context
 from aggregator.settings import ListenerSecurity, split_address
 from aggregator.telemetry import Telemetry
+from telemetry.log import fault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -123,7 +124,7 @@ def _guarded(guard: Guard, telemetry: Telemetry) -> Any:
         except web.HTTPException:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the process goes on and says so
-            telemetry.request_failed(f"{type(error).__name__}: {error}"[:500])
+            telemetry.request_failed(fault(error))
             return web.Response(status=500, text="The aggregator failed at this; its log says more.\n")
 
     return handle

@@ -19,6 +19,8 @@ from aggregator.topology.coverage import HostCoverage
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Ints: TypeAlias = npt.NDArray[np.int64]
+# From this address to that endpoint, its port and transport.
+Calling: TypeAlias = tuple[bytes, int, int, int]
 
 NOT_SHOWN: Final = -1
 _GRACE_INTERVALS: Final = 3
@@ -27,14 +29,19 @@ _UNIT_SUFFIXES: Final = (".service", ".scope", ".slice")
 
 @dataclass(slots=True)
 class Resolved:
-    """Per flow id: positions in `ends` (NOT_SHOWN where the other side's rows say it better), and what follows."""
+    """Per flow id: positions in `ends` (NOT_SHOWN where the other side's rows say it better), and what follows.
+
+    `vertices`: for each end the first one with its node id, since containers of one pod, say, are one node.
+    """
 
     ends: list[End]
+    vertices: list[int]
     source: Ints
     target: Ints
     target_host: Ints  # host id where the target is one of our endpoints, else -1
     outside: npt.NDArray[np.bool_]  # the target may still be named by its requests' Host
     moved: npt.NDArray[np.bool_]  # the far address changed hands: rows must be settled by their own time
+    shared: npt.NDArray[np.bool_]  # several clients on one address: the server's end cannot tell them apart
     provisional: bool = False  # something may resolve better a moment later
 
 
@@ -73,9 +80,10 @@ class Resolver:
         self._inside = inside
         self._cluster = cluster
         self.ends: list[End] = []
+        self._vertices: list[int] = []
         self._end_ids: dict[End, int] = {}
+        self._vertex_of: dict[str, int] = {}
         self._end_of_endpoint: dict[int, int] = {}
-        self._callers: dict[tuple[bytes, int, int, int], set[int]] = {}
 
     @property
     def flows_known(self) -> int:
@@ -103,21 +111,32 @@ class Resolver:
     def resolve(self, times: Times, now_ns: int) -> Resolved:
         flows = self._tables.flows.values
         size = len(flows)
-        nobody, no = np.full(size, NOT_SHOWN, np.int64), np.zeros(size, np.bool_)
-        found = Resolved(self.ends, nobody.copy(), nobody.copy(), nobody.copy(), no.copy(), no.copy())
+        ends, flags = (
+            [np.full(size, NOT_SHOWN, np.int64) for _ in range(3)],
+            [np.zeros(size, np.bool_) for _ in range(3)],
+        )
+        found = Resolved(self.ends, self._vertices, *ends, *flags)
         host_addresses = self._host_addresses()
-        callers: defaultdict[tuple[bytes, int, int, int], set[int]] = defaultdict(set)
+        callings: defaultdict[Calling, list[int]] = defaultdict(list)
         for one, value in enumerate(flows):
             if value.role == CLIENT:
                 self._resolve_client(found, one, value, _last(times, one), host_addresses)
                 if found.target_host[one] >= 0:
                     target = found.ends[found.target[one]].endpoint
-                    callers[value.local_address, target, value.port, value.transport].add(int(found.source[one]))
+                    callings[value.local_address, target, value.port, value.transport].append(one)
+        callers = self._callers(found, callings)
         for one, value in enumerate(flows):
             if value.role == SERVER:
                 fresh = now_ns - _first(times, one) < self._grace_ns(value)
                 self._resolve_server(found, one, value, _last(times, one), callers, host_addresses, fresh)
         return found
+
+    def _callers(self, found: Resolved, callings: Mapping[Calling, list[int]]) -> dict[Calling, set[int]]:
+        callers = {}
+        for calling, ids in callings.items():
+            callers[calling] = known = {self._vertices[int(found.source[one])] for one in ids}
+            found.shared[ids] = len(known) > 1
+        return callers
 
     def _resolve_client(
         self, found: Resolved, one: int, value: Flow, time_ns: int, host_addresses: Mapping[bytes, int]
@@ -144,7 +163,7 @@ class Resolver:
         one: int,
         value: Flow,
         time_ns: int,
-        callers: Mapping[tuple[bytes, int, int, int], set[int]],
+        callers: Mapping[Calling, set[int]],
         host_addresses: Mapping[bytes, int],
         fresh: bool,
     ) -> None:
@@ -218,6 +237,7 @@ class Resolver:
         if known is None:
             known = self._end_ids[value] = len(self.ends)
             self.ends.append(value)
+            self._vertices.append(self._vertex_of.setdefault(value.id, known))
         return known
 
 

@@ -32,12 +32,17 @@ def facts_of(flows: Sequence[Flow]) -> Facts:
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts."""
+    """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts.
+
+    `ends` and `vertices` grow while names are looked up. `vertices`: for each end the first one with its node id. `shared`: the server's end cannot tell its clients apart.
+    """
 
     ends: Sequence[End]
+    vertices: Sequence[int]
     source: Ints
     target: Ints
     outside: npt.NDArray[np.bool_]
+    shared: npt.NDArray[np.bool_]
     facts: Facts
     protocols: Ints  # bits ever seen
     active: Ints  # connections open now

@@ -79,9 +79,10 @@ def _groups(rows: Rows, flows: Flows, texts: Texts) -> list[Group]:
     requests = requests.take(flows.target[requests.flow] >= 0)
     request_target, flow_target = _targets(transport, requests, flows, texts)
     both = np.concatenate([transport.flow, requests.flow])
+    vertices = np.array(flows.vertices, np.int64)
     keys = (
-        flows.source[both],
-        np.concatenate([flow_target, request_target]),
+        vertices[flows.source[both]],
+        vertices[np.concatenate([flow_target, request_target])],
         flows.facts.port[both],
     )
     order, starts = group(keys)
@@ -102,17 +103,19 @@ def _group(source: int, target: int, port: int, own: FlowRows, requests: Request
         source,
         target,
         port,
-        Transport(own, flow_role, _counts(own.authority, flow_role)),
-        Requests(requests, request_role, _counts(requests.authority, request_role)),
+        Transport(own, flow_role, _counts(own, flow_role, flows)),
+        Requests(requests, request_role, _counts(requests, request_role, flows)),
         flows.facts.transport[own.flow],
         flows.facts.transport[requests.flow],
     )
 
 
-def _counts(authority: Ints, role: Ints) -> npt.NDArray[np.bool_]:
+def _counts(rows: FlowRows | RequestRows, role: Ints, flows: Flows) -> npt.NDArray[np.bool_]:
     """The server's rows, and the client's where the server's end cannot tell; the client's alone if it never did."""
     server = role == SERVER
-    return server | (authority == CLIENT_OWNS) if server.any() else np.ones(len(role), np.bool_)
+    if not server.any():
+        return np.ones(len(role), np.bool_)
+    return server | (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow]
 
 
 def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:
