@@ -54,9 +54,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
         log.write("aggregator_failed", reason=str(error), remedy="see `plumb doctor`, and start it again")
         return REFUSED
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator gets a line of the log
-        log.write(
-            "aggregator_failed", reason=fault(error), remedy="this is a fault of ours: please report it with this line"
-        )
+        log.write("aggregator_failed", reason=fault(error), remedy="a fault of ours: please report it with this line")
         return REFUSED
     return DONE
 

@@ -8,13 +8,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import CLIENT, SERVER, End, Endpoint, Flow, HostKey, text_of
+from aggregator.records import CLIENT, SERVER, End, Flow, text_of
 from aggregator.resolve.names import DnsMemory, host_name
 from aggregator.resolve.ownership import Ownership, Place, is_loopback
+from aggregator.resolve.vertices import Ends, named_end, prefixed
 from aggregator.topology.coverage import HostCoverage
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -24,7 +24,6 @@ Calling: TypeAlias = tuple[bytes, int, int, int]
 
 NOT_SHOWN: Final = -1
 _GRACE_INTERVALS: Final = 3
-_UNIT_SUFFIXES: Final = (".service", ".scope", ".slice")
 
 
 @dataclass(slots=True)
@@ -79,10 +78,7 @@ class Resolver:
         self._coverage = coverage
         self._inside = inside
         self._cluster = cluster
-        self.ends: list[End] = []
-        self._vertices: list[int] = []
-        self._end_ids: dict[End, int] = {}
-        self._vertex_of: dict[str, int] = {}
+        self.ends = Ends()
         self._end_of_endpoint: dict[int, int] = {}
 
     @property
@@ -94,13 +90,17 @@ class Resolver:
         if known is None:
             value = self._tables.endpoints.values[endpoint]
             host = self._tables.hosts.values[value.host]
-            known = self._end_of_endpoint[endpoint] = self._end(named_end(value, endpoint, host, self._cluster))
+            known = self._end_of_endpoint[endpoint] = self.ends.id_of(named_end(value, endpoint, host, self._cluster))
         return known
 
     def named_by_host(self, text: str) -> int | None:
         """The third party behind a Host header, or None when it names none."""
         name = host_name(text)
-        return self._end(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source="host")) if name else None
+        return (
+            self.ends.id_of(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source="host"))
+            if name
+            else None
+        )
 
     def settle_far(self, one: int, time_ns: int) -> int:
         """The flow id that says whose the far address was at that time."""
@@ -111,11 +111,9 @@ class Resolver:
     def resolve(self, times: Times, now_ns: int) -> Resolved:
         flows = self._tables.flows.values
         size = len(flows)
-        ends, flags = (
-            [np.full(size, NOT_SHOWN, np.int64) for _ in range(3)],
-            [np.zeros(size, np.bool_) for _ in range(3)],
-        )
-        found = Resolved(self.ends, self._vertices, *ends, *flags)
+        source, target, target_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
+        outside, moved, shared = (np.zeros(size, np.bool_) for _ in range(3))
+        found = Resolved(self.ends.values, self.ends.vertices, source, target, target_host, outside, moved, shared)
         host_addresses = self._host_addresses()
         callings: defaultdict[Calling, list[int]] = defaultdict(list)
         for one, value in enumerate(flows):
@@ -134,7 +132,7 @@ class Resolver:
     def _callers(self, found: Resolved, callings: Mapping[Calling, list[int]]) -> dict[Calling, set[int]]:
         callers = {}
         for calling, ids in callings.items():
-            callers[calling] = known = {self._vertices[int(found.source[one])] for one in ids}
+            callers[calling] = known = {self.ends.vertices[int(found.source[one])] for one in ids}
             found.shared[ids] = len(known) > 1
         return callers
 
@@ -150,12 +148,12 @@ class Resolver:
             return
         host = self._host_behind(value, host_addresses)
         if host is not None:
-            found.target[one] = self._end(host)
+            found.target[one] = self.ends.id_of(host)
         elif self._is_inside(value.peer_address):
-            found.target[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
+            found.target[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
             found.outside[one] = True
-            found.target[one] = self._end(self._outside(value))
+            found.target[one] = self.ends.id_of(self._outside(value))
 
     def _resolve_server(
         self,
@@ -185,9 +183,9 @@ class Resolver:
             found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
             found.provisional |= not known
         elif shared or self._is_inside(value.peer_address):
-            found.source[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
+            found.source[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
-            found.source[one] = self._end(self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL))
+            found.source[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL))
 
     def _owner(self, value: Flow, time_ns: int) -> int | None:
         place = self._place(value.endpoint)
@@ -206,7 +204,7 @@ class Resolver:
         if host is None:
             return None
         key = self._tables.hosts.values[host]
-        return End(_prefixed(key, key.name, self._cluster), pb.NODE_KIND_HOST, key.name, key.cluster)
+        return End(prefixed(key, key.name, self._cluster), pb.NODE_KIND_HOST, key.name, key.cluster)
 
     def _host_addresses(self) -> dict[bytes, int]:
         return {address: host for host, known in self._coverage.items() for address in known.addresses}
@@ -231,38 +229,6 @@ class Resolver:
     def _grace_ns(self, value: Flow) -> int:
         known = self._coverage.get(self._tables.endpoints.values[value.endpoint].host)
         return _GRACE_INTERVALS * (known.interval_ns if known else 1_000_000_000)
-
-    def _end(self, value: End) -> int:
-        known = self._end_ids.get(value)
-        if known is None:
-            known = self._end_ids[value] = len(self.ends)
-            self.ends.append(value)
-            self._vertices.append(self._vertex_of.setdefault(value.id, known))
-        return known
-
-
-def named_end(value: Endpoint, endpoint: int, host: HostKey, cluster: str) -> End:
-    """The vertex of one of our endpoints, as DESIGN's node ids have it."""
-    if value.kind == flow.ENDPOINT_KIND_POD:
-        kind, name = pb.NODE_KIND_POD, f"pod-{value.pod_uid}"
-    elif value.kind == flow.ENDPOINT_KIND_UNIT:
-        kind, name = pb.NODE_KIND_UNIT, _without_suffix(value.unit)
-    elif value.kind == flow.ENDPOINT_KIND_CONTAINER:
-        kind, name = pb.NODE_KIND_WORKLOAD, value.container_id[:12]
-    else:
-        kind, name = pb.NODE_KIND_PROCESS, value.command or "(unknown)"
-    return End(_prefixed(host, f"{host.name}/{name}", cluster), kind, name, host.cluster, endpoint)
-
-
-def _without_suffix(unit: str) -> str:
-    for suffix in _UNIT_SUFFIXES:
-        if unit.endswith(suffix) and len(unit) > len(suffix):
-            return unit[: -len(suffix)]
-    return unit
-
-
-def _prefixed(host: HostKey, node_id: str, cluster: str) -> str:
-    return node_id if host.cluster == cluster else f"{host.cluster}:{node_id}"
 
 
 def _first(times: Times, one: int) -> int:

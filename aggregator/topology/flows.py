@@ -34,7 +34,8 @@ def facts_of(flows: Sequence[Flow]) -> Facts:
 class Flows:
     """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts.
 
-    `ends` and `vertices` grow while names are looked up. `vertices`: for each end the first one with its node id. `shared`: the server's end cannot tell its clients apart.
+    `vertices`: for each end the first one with its node id; both grow while names are looked up.
+    `shared`: the server's end cannot tell its clients apart.
     """
 
     ends: Sequence[End]

@@ -115,7 +115,8 @@ def _counts(rows: FlowRows | RequestRows, role: Ints, flows: Flows) -> npt.NDArr
     server = role == SERVER
     if not server.any():
         return np.ones(len(role), np.bool_)
-    return server | (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow]
+    by_client: npt.NDArray[np.bool_] = (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow]
+    return server | by_client
 
 
 def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:

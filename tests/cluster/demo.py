@@ -48,8 +48,8 @@ def _show(seconds: float, plain: bool) -> None:
 
 
 def _screen(product: Product) -> str:
-    nothing_found, found, too_early = 0, 1, 3
-    drift = product.plumb("drift", statuses=(nothing_found, found, too_early))
+    done, too_early = 0, 3
+    drift = product.plumb("drift", statuses=(done, too_early))
     return "\n".join(
         [
             product.plumb("graph"),

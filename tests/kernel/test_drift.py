@@ -14,8 +14,8 @@ from tests.cluster.product import Product
 from tests.cluster.shop import CATALOG, THIRD_PARTIES, Shop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
-FOUND, TOO_EARLY = 1, 3
-EVERY_STATUS = (0, FOUND, TOO_EARLY)
+DONE, TOO_EARLY = 0, 3
+EVERY_STATUS = (DONE, TOO_EARLY)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_drift_finds_the_six_and_nothing_else(shop: Product) -> None:
 
 
 def test_findings_have_evidence_and_a_status_for_scripts(shop: Product) -> None:
-    answer = shop.answer("drift", statuses=(FOUND,))
+    answer = shop.answer("drift", statuses=(DONE,))
     edges = {edge["id"] for edge in shop.graph("5m")["edges"]}
     for finding in answer["findings"]:
         assert set(finding["evidence"].get("edges", ())) <= edges, finding
