@@ -232,7 +232,7 @@ class Estate:
         ports: dict[str, set[int]] = {}
         ends = []
         for endpoint, some in self._ownership.listening(now_ns).items():
-            end = self._resolver.ends[self._resolver.end_of(endpoint)]
+            end = self._resolver.ends.values[self._resolver.end_of(endpoint)]
             ports.setdefault(end.id, set()).update(some)
             ends.append(end)
         return ports, ends

@@ -96,11 +96,9 @@ class Resolver:
     def named_by_host(self, text: str) -> int | None:
         """The third party behind a Host header, or None when it names none."""
         name = host_name(text)
-        return (
-            self.ends.id_of(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source="host"))
-            if name
-            else None
-        )
+        if not name:
+            return None
+        return self.ends.id_of(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source="host"))
 
     def settle_far(self, one: int, time_ns: int) -> int:
         """The flow id that says whose the far address was at that time."""

@@ -11,7 +11,7 @@ _UNIT_SUFFIXES: Final = (".service", ".scope", ".slice")
 
 
 class Ends:
-    """Ends by a dense id. `vertices`: for each the first one with its node id, since containers of a pod are one node."""
+    """Ends by a dense id. `vertices`: for each the first one with its node id; containers of a pod are one node."""
 
     def __init__(self) -> None:
         self.values: list[End] = []

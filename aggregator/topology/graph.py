@@ -115,8 +115,7 @@ def _counts(rows: FlowRows | RequestRows, role: Ints, flows: Flows) -> npt.NDArr
     server = role == SERVER
     if not server.any():
         return np.ones(len(role), np.bool_)
-    by_client: npt.NDArray[np.bool_] = (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow]
-    return server | by_client
+    return np.logical_or.reduce([server, rows.authority == CLIENT_OWNS, flows.shared[rows.flow]])
 
 
 def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:

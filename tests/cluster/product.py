@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -33,8 +34,8 @@ class Product:
 
     def __init__(self, cluster: Cluster, catalog: Sequence[Path] = (), interval_seconds: float = 1.0) -> None:
         self.cluster = cluster
-        self.agents_port, self.readers_port, self.http_port = (_free_port() for _ in range(3))
-        self.metrics_ports = {host: _free_port() for host in cluster.host_names}
+        self.agents_port, self.readers_port, self.http_port, *metrics = _free_ports(3 + len(cluster.host_names))
+        self.metrics_ports = dict(zip(cluster.host_names, metrics, strict=True))
         self.agents: dict[str, Program] = {}
         self._catalog = catalog
         self._interval_seconds = interval_seconds
@@ -146,7 +147,7 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
