@@ -107,6 +107,7 @@ class Estate:
         for from_ns, to_ns in zip(*(span.tolist() for span in one.spans), strict=True):
             coverage.saw(from_ns, to_ns)
         if one.status is not None:
+            coverage.saw(one.status.time_ns, one.status.time_ns)
             coverage.status(one.status)
         for owned in one.owned:
             self._ownership.add(owned)
@@ -165,6 +166,7 @@ class Estate:
             "endpoints": len(tables.endpoints),
             "flows": len(tables.flows),
             "names": len(tables.names),
+            "undefined_rows": self._ingest.undefined_rows,
         }
 
     def checkpoint(self) -> bytes:

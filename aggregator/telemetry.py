@@ -121,6 +121,9 @@ class Telemetry(Collector):
             if left_out:
                 self._log.write("export_left_out", form=form, count=len(left_out), reason=left_out[0])
 
+    def malformed(self, transport: str) -> None:
+        self._count("refused", f"{transport}_malformed")
+
     def request_failed(self, reason: str) -> None:
         self._log.write("request_failed", reason=reason)
 

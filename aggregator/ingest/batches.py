@@ -35,6 +35,7 @@ class Ingest:
 
     def __init__(self, max_flows: int, max_names: int) -> None:
         self.tables = Tables()
+        self.undefined_rows = 0
         self._max_flows = max_flows
         self._max_names = max_names
 
@@ -108,25 +109,25 @@ class Ingest:
             )
         )
 
-    @staticmethod
-    def _flow_ids(epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
+    def _flow_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
         ours = {name: column.astype(np.int64) for name, column in rows.items()}
         ours["flow"] = epoch.flows.of(rows["flow"])
-        return _defined(ours)
+        return self._defined(ours)
 
-    @staticmethod
-    def _request_ids(epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
+    def _defined(self, rows: dict[str, Array]) -> dict[str, Array]:
+        """Without rows of flows that were never defined, which are counted: their agent is wrong about itself."""
+        known = rows["flow"] >= 0
+        if known.all():
+            return rows
+        self.undefined_rows += int((~known).sum())
+        return {name: column[known] for name, column in rows.items()}
+
+    def _request_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
         ours = {name: column.astype(np.int64) for name, column in rows.items()}
         ours["flow"] = epoch.flows.of(rows["flow"])
         ours["name"] = np.maximum(epoch.names.of(rows["name"]), 0)
         ours["host"] = np.maximum(epoch.names.of(rows["host"]), 0)
-        return _defined(ours)
-
-
-def _defined(rows: dict[str, Array]) -> dict[str, Array]:
-    """Without rows of flows that were never defined: the agent is wrong about itself, and says so no more."""
-    known = rows["flow"] >= 0
-    return rows if known.all() else {name: column[known] for name, column in rows.items()}
+        return self._defined(ours)
 
 
 def _timed(rows: dict[str, Array], spans: tuple[Array, Array]) -> dict[str, Array]:

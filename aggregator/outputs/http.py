@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -60,7 +61,13 @@ async def serve_http(
     application = web.Application(middlewares=[_guarded(guard, telemetry)])
     application.add_routes([*_own_routes(telemetry), *_export_routes(reading)])
     context = server_context(security) if guard.tls else None
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_SECONDS, keepalive_timeout=30.0)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        logger=_counting_logger(telemetry),
+        shutdown_timeout=_STOP_SECONDS,
+        keepalive_timeout=30.0,
+    )
     await runner.setup()
     host, port = split_address(address, "--http")
     try:
@@ -71,6 +78,18 @@ async def serve_http(
         raise NotBound(address, "--http", reason) from error
     following = asyncio.create_task(_follow(guard, security, context, telemetry)) if context else None
     return HttpListener(runner, runner.addresses[0][1], following)
+
+
+def _counting_logger(telemetry: Telemetry) -> logging.Logger:
+    """What comes as no HTTP is no event for an operator: it is counted."""
+
+    class Counting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            telemetry.malformed("http")
+
+    logger = logging.Logger("http")
+    logger.addHandler(Counting())
+    return logger
 
 
 def _own_routes(telemetry: Telemetry) -> list[web.RouteDef]:

@@ -115,7 +115,8 @@ def _counts(rows: FlowRows | RequestRows, role: Ints, flows: Flows) -> npt.NDArr
     server = role == SERVER
     if not server.any():
         return np.ones(len(role), np.bool_)
-    return np.logical_or.reduce([server, rows.authority == CLIENT_OWNS, flows.shared[rows.flow]])
+    chosen: npt.NDArray[np.bool_] = server | (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow]
+    return chosen
 
 
 def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:
