@@ -35,7 +35,7 @@ lock:  ## choose the pinned versions anew
 	@scripts/lock
 
 clean: down  ## remove what was installed and built in this checkout
-	@rm -rf .venv .run tests/buf/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .run tests/*/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .PHONY: .setup-dev
 .setup-dev:

@@ -135,7 +135,12 @@ def _sound(third_parties: Iterable[ThirdParty], left_out: list[str]) -> dict[str
     for third_party in sorted(third_parties, key=lambda each: each.host):
         entity = entity_of(third_party)
         name = entity["metadata"]["name"]
-        faults = rules.faults(entity) + (["another one has its name"] if name in names else [])
+        faults = rules.faults(entity)
+        if name in names:
+            faults.append("another one has its name")
+        if "\0" in third_party.host:
+            # A text for every rule of the model, and none for the databases below it.
+            faults.append("its host has a zero byte")
         if faults:
             left_out.append(f"{third_party.host[:80]!r}: {', '.join(faults)}")
             continue

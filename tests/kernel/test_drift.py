@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +11,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.processes import wait_until
 from tests.cluster.product import Product
 from tests.cluster.shop import CATALOG, THIRD_PARTIES, Shop
+from tests.portal.portal import verdict
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 DONE, TOO_EARLY = 0, 3
@@ -72,11 +72,23 @@ def test_the_failure_of_the_bank_reaches_the_gateway(shop: Product) -> None:
 
 
 def test_the_portal_is_told_of_the_third_parties(shop: Product) -> None:
-    feed = shop.http("/catalog/backstage.yaml").decode()
-    entities: list[dict[str, Any]] = list(yaml.safe_load_all(feed))
-    hosts = {entity["metadata"].get("annotations", {}).get("plumbline.dev/host") for entity in entities}
-    assert set(THIRD_PARTIES) <= hosts | {entity["metadata"]["name"] for entity in entities}
-    assert shop.plumb("export", "backstage") == feed
+    feed = feed_with_all(shop)
+    entities = list(yaml.safe_load_all(feed))
+    hosts = {entity["metadata"]["annotations"]["plumbline.dev/host"] for entity in entities}
+    assert hosts == set(THIRD_PARTIES)
+    assert shop.plumb("export", "backstage").encode() == feed
+    assert verdict(feed) == (len(entities), [])
+
+
+def test_the_portal_takes_what_we_serve_beside_what_the_shop_declares(shop: Product) -> None:
+    """In one catalog no two have the same reference, and every caller that we name is somebody there."""
+    feed = feed_with_all(shop)
+    stream = b"---\n".join([*(file.read_bytes() for file in sorted(CATALOG.iterdir())), feed])
+    everything = [one for one in yaml.safe_load_all(stream) if one is not None]
+    assert verdict(stream) == (len(everything), [])
+    references = {f"{one['kind']}:default/{one['metadata']['name']}".lower() for one in everything}
+    callers = [caller for one in yaml.safe_load_all(feed) for caller in one["spec"].get("dependencyOf", ())]
+    assert callers and set(callers) <= references
 
 
 def test_a_declaration_that_is_mended_is_no_finding_any_more(tmp_path: Path) -> None:
@@ -106,3 +118,12 @@ def seconds_in_view(shop: Product) -> float:
     graph = shop.graph("5m")
     first = min(datetime.fromisoformat(node["first_seen"]) for node in graph["nodes"])
     return (datetime.fromisoformat(graph["window"]["to"]) - first).total_seconds()
+
+
+def feed_with_all(shop: Product) -> bytes:
+    def has_all() -> bool:
+        seen = {node["id"] for node in shop.graph("5m")["nodes"]}
+        return set(THIRD_PARTIES) <= seen
+
+    wait_until(has_all, "all third parties were called", 30, pause_seconds=0.5)
+    return shop.http("/catalog/backstage.yaml")
