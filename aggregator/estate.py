@@ -31,7 +31,7 @@ from aggregator.topology.columns import (
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.flows import Facts, Flows, Texts, facts_of
 from aggregator.topology.graph import edges_of, nodes_of, stamp
-from aggregator.topology.hosts import hosts_of
+from aggregator.topology.hosts import hosts_of, understood_shares
 from aggregator.topology.hot import HotRows
 
 Ints = npt.NDArray[np.int64]
@@ -148,10 +148,15 @@ class Estate:
         topology.edges.extend(edges)
         listens, listeners = self._listeners(now_ns)
         topology.nodes.extend(nodes_of(edges, resolved.ends, listens, listeners))
-        topology.hosts.extend(
-            hosts_of(self._ingest.tables.hosts.values, self._coverage, self._settings.cluster, now_ns)
-        )
+        topology.hosts.extend(self._hosts(rows.flows, now_ns))
         return topology
+
+    def _hosts(self, rows: FlowRows, now_ns: int) -> list[pb.Host]:
+        tables = self._ingest.tables
+        of_endpoint = np.array([endpoint.host for endpoint in tables.endpoints.values], np.int64)
+        facts = self._facts_of_flows()
+        understood = understood_shares(rows, of_endpoint[facts.endpoint[rows.flow]], len(tables.hosts))
+        return hosts_of(tables.hosts.values, self._coverage, understood, self._settings.cluster, now_ns)
 
     def age(self, now_ns: int) -> None:
         """Lets old rows take less room. To be called every few seconds."""
@@ -205,10 +210,8 @@ class Estate:
         return hash(tuple(sorted((host, known.addresses) for host, known in self._coverage.items())))
 
     def _flows(self, resolved: Resolved) -> Flows:
-        values = self._ingest.tables.flows.values
-        if self._facts is None or len(self._facts.role) != len(values):
-            self._facts = facts_of(values)
-            self._grow(len(values))
+        facts = self._facts_of_flows()
+        self._grow(len(facts.role))
         return Flows(
             ends=resolved.ends,
             source=resolved.source,
@@ -216,10 +219,16 @@ class Estate:
             vertices=resolved.vertices,
             outside=resolved.outside,
             shared=resolved.shared,
-            facts=self._facts,
+            facts=facts,
             protocols=self._protocols,
             active=self._active,
         )
+
+    def _facts_of_flows(self) -> Facts:
+        values = self._ingest.tables.flows.values
+        if self._facts is None or len(self._facts.role) != len(values):
+            self._facts = facts_of(values)
+        return self._facts
 
     def _grow(self, size: int) -> None:
         missing = size - len(self._active)

@@ -128,7 +128,6 @@ class Status:
     time_ns: int
     lost: dict[str, int]
     dropped: dict[str, int]
-    coverage: float
     blind: tuple[Blind, ...]
     addresses: tuple[bytes, ...]
 

@@ -168,7 +168,6 @@ def _status(status: pb.HostStatus, offset_ns: int) -> Status:
         time_ns=status.time.ToNanoseconds() + offset_ns,
         lost={one.reason: one.count for one in status.lost},
         dropped={one.reason: one.count for one in status.dropped},
-        coverage=status.coverage,
         blind=tuple(
             Blind(ours(getattr(one, "from"), True), ours(one.to, one.HasField("to")), one.reason)
             for one in status.blind

@@ -22,7 +22,6 @@ class HostCoverage:
     blind: list[Blind] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
-    coverage: float = 1.0
     addresses: frozenset[bytes] = frozenset()
     _epoch_begins: bool = False
 
@@ -50,7 +49,6 @@ class HostCoverage:
         for mine, told in ((self.lost, status.lost), (self.dropped, status.dropped)):
             for reason, count in told.items():
                 mine[reason] = mine.get(reason, 0) + count
-        self.coverage = status.coverage
         self.addresses = frozenset(status.addresses)
         for blind in status.blind:
             if blind not in self.blind:

@@ -13,20 +13,26 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Per flow id, what never changes about it. `asked`: what the client asked for where that was something else."""
+    """Per flow id, what never changes about it. `asked`: what the client asked for where that was something else
+    (`translated`)."""
 
+    endpoint: Ints
     role: Ints
     port: Ints
     transport: Ints
     asked: Sequence[str]
+    translated: npt.NDArray[np.bool_]
 
 
 def facts_of(flows: Sequence[Flow]) -> Facts:
+    asked = [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in flows]
     return Facts(
+        np.array([one.endpoint for one in flows], np.int64),
         np.array([one.role for one in flows], np.int64),
         np.array([one.port for one in flows], np.int64),
         np.array([one.transport for one in flows], np.int64),
-        [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in flows],
+        asked,
+        np.array([bool(text) for text in asked], np.bool_),
     )
 
 

@@ -2,21 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.records import FOREVER_NS, HostKey
+from aggregator.topology.columns import COUNTER, FlowRows
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.graph import stamp
 
 
-def hosts_of(keys: Sequence[HostKey], coverage: Mapping[int, HostCoverage], cluster: str, now_ns: int) -> list[pb.Host]:
-    """In order of their names; those of another cluster than `cluster` have its name before theirs."""
-    return sorted((_host(keys[host], known, cluster, now_ns) for host, known in coverage.items()), key=_name)
+def hosts_of(
+    keys: Sequence[HostKey],
+    coverage: Mapping[int, HostCoverage],
+    understood: Sequence[float],
+    cluster: str,
+    now_ns: int,
+) -> list[pb.Host]:
+    """In order of their names; those of another cluster than `cluster` have its name before theirs.
+
+    `understood`: by host id, the share of the window's bytes on connections whose protocol was understood.
+    """
+    found = (_host(keys[host], known, understood[host], cluster, now_ns) for host, known in coverage.items())
+    return sorted(found, key=_name)
 
 
-def _host(key: HostKey, known: HostCoverage, cluster: str, now_ns: int) -> pb.Host:
+def understood_shares(rows: FlowRows, hosts: npt.NDArray[np.int64], count: int) -> list[float]:
+    """By host id; `hosts`: the host of each row. 1 where there was nothing to understand."""
+    parsed, carried = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    np.add.at(parsed, hosts, rows.counts[:, COUNTER["parsed_bytes"]])
+    np.add.at(carried, hosts, rows.counts[:, COUNTER["bytes_sent"]] + rows.counts[:, COUNTER["bytes_received"]])
+    shares: list[float] = np.where(carried > 0, np.minimum(parsed / np.maximum(carried, 1), 1.0), 1.0).tolist()
+    return shares
+
+
+def _host(key: HostKey, known: HostCoverage, understood: float, cluster: str, now_ns: int) -> pb.Host:
     name = key.name if key.cluster == cluster else f"{key.cluster}:{key.name}"
-    message = pb.Host(name=name, stale=known.is_stale(now_ns), coverage=known.coverage)
+    message = pb.Host(name=name, stale=known.is_stale(now_ns), coverage=understood)
     message.last_seen.CopyFrom(stamp(known.heard_ns))
     message.lost.update(known.lost)
     message.dropped.update(known.dropped)

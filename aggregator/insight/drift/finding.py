@@ -11,7 +11,7 @@ from aggregator.insight.edges import failed_connections
 # Below these nothing is said about what was not seen; below the good ones it is said with less confidence.
 ENOUGH_WATCHED_SHARE = 0.5
 ENOUGH_COVERAGE, GOOD_COVERAGE = 0.5, 0.9
-ENOUGH_SECONDS, GOOD_SECONDS = 10, 60
+ENOUGH_SECONDS, GOOD_SECONDS = 10, 240
 
 # The edges that one finding names.
 MOST_EDGES = 50
