@@ -13,8 +13,8 @@ static __always_inline void begin_listener(struct bpf_sock *sk) {
   c->cgroup_id = bpf_sk_cgroup_id(sk);
 }
 
-/* A connection that was open before the agent: /proc told who opened it. */
-static __always_inline void begin_known_connection(struct connection *c, struct packet *p) {
+/* A connection that was open before the agent: /proc told who opened it, maybe only after its first packet. */
+static __always_inline void learn_role(struct connection *c, struct packet *p) {
   struct tuple tuple = { .local_port = p->local_port, .peer_port = p->peer_port };
   #pragma unroll
   for (int i = 0; i < 2; i++) {
@@ -26,6 +26,7 @@ static __always_inline void begin_known_connection(struct connection *c, struct 
     return;
   c->role = *role;
   c->adopted = 1;
+  c->flow = 0;   /* what came before counts for a flow of unknown role */
   known_connections.delete(&tuple);
 }
 
@@ -161,8 +162,9 @@ static __always_inline int on_segment(struct __sk_buff *skb, struct bpf_sock *sk
       lose(LOSS_socket_state);
       return 1;
     }
-    begin_known_connection(c, &p);
   }
+  if (!c->role)
+    learn_role(c, &p);
   if (!c->flow)
     begin_flow(c, sk, &p, s, halves.flow_counts, now_ns);
   if (p.fin && !egress)
