@@ -1,5 +1,6 @@
 """What a watcher has seen, so that it can tell what changed, across a restart of the aggregator too. Pure."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,7 +31,13 @@ class Follower:
     def __init__(self) -> None:
         self._held: dict[_Key, Row] = {}
         self._arriving: dict[_Key, Row] = {}
-        self._is_started = False
+        self.is_started = False
+
+    @property
+    def size(self) -> str:
+        """How much is held now, in words."""
+        kinds = Counter(kind for kind, _ in self._held)
+        return ", ".join(f"{kinds[kind]} {kind}{'' if kinds[kind] == 1 else 's'}" for kind in _SHAPE)
 
     def apply(self, response: WatchTopologyResponse, now: str) -> list[Row]:
         """`now`: RFC 3339, for changes that were found by comparing snapshots."""
@@ -43,7 +50,7 @@ class Follower:
             case "restart":
                 self._arriving = {}
                 row = _row(response.position, now, "resync")
-                return [{**row, "reason": response.restart.reason}] if self._is_started else []
+                return [{**row, "reason": response.restart.reason}] if self.is_started else []
         return []
 
     def _change(self, position: Position, delta: Delta) -> list[Row]:
@@ -64,7 +71,7 @@ class Follower:
     def _replace(self, position: Position, now: str) -> list[Row]:
         before, after = self._held, self._arriving
         self._held, self._arriving = after, {}
-        is_first, self._is_started = not self._is_started, True
+        is_first, self.is_started = not self.is_started, True
         return [] if is_first else list(_differences(before, after, _row(position, now, "")))
 
 

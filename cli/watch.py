@@ -28,13 +28,16 @@ def command(form: str, window_seconds: float, namespace: str, **access: Any) -> 
     from cli.client import Access, Aggregator, Selection
     from cli.following import Follower
 
-    follower = Follower()
+    follower, told = Follower(), not sys.stdout.isatty()
     with Aggregator(Access(access.pop("aggregator"), **access)) as aggregator:
         for response in aggregator.watch(Selection(window_seconds, namespace=namespace), on_lost=_tell):
             for row in follower.apply(response, datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"):
                 # A pipe holds lines back, and who watches wants them now.
                 click.echo(_text(row, Form(form)))
                 sys.stdout.flush()
+            if follower.is_started and not told:
+                told = True
+                _tell(f"watching {follower.size}; changes follow, Ctrl-C ends it")
 
 
 def _tell(sentence: str) -> None:
