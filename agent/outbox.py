@@ -107,6 +107,15 @@ class Outbox:
     def empty(self) -> bool:
         return not (self._in_flight or self.waiting.rows or any(self._notes.values()))
 
+    @property
+    def delivered(self) -> bool:
+        """Empty, and what the host said about itself is delivered too."""
+        return self.empty and self._status is None
+
+    def press(self) -> None:
+        """What the host says about itself does not wait for a heartbeat."""
+        self._pressing |= self._status is not None
+
     def oldest_ns(self) -> int | None:
         """Time of the oldest count that is not acknowledged."""
         if self._in_flight:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeAlias, TypeVar
 
+from agent import rights
 from agent.identity.cgroup import find_cgroup_root
 from agent.identity.host import open_host
 from agent.outbox import Outbox
@@ -27,7 +28,6 @@ from agent.watch import Watch
 from telemetry.log import Log, fault
 
 DONE, REFUSED = 0, 4
-_SUMMARY_SECONDS = 60.0
 _LONGEST_POLL_SECONDS = 0.5
 # A new flow is reported this soon after the last drain, and when its first packets may have come.
 _EARLY_DRAIN_SECONDS, _FIRST_PACKETS_SECONDS = 0.15, 0.05
@@ -132,14 +132,7 @@ class Agent:
             open_connections=len(found.open_connections),
             seconds=round(time.monotonic() - started, 3),
         )
-        # Each process is looked at twice; a few are protected on every machine.
-        if host.proc.denied * 10 > found.processes:
-            self._log.write(
-                "host_unreadable",
-                what="/proc",
-                reason=f"{host.proc.denied} reads about processes were not permitted",
-                remedy="give the agent CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
-            )
+        self._telemetry.read(found.processes, host.proc.denied, rights.lacking(rights.READING))
         return watch
 
     async def _go_round(self, watch: Watch, reporter: Reporter, background: list[asyncio.Task[None]]) -> None:
@@ -172,7 +165,7 @@ class Agent:
 
     async def _summarise(self) -> None:
         while True:
-            await asyncio.sleep(_SUMMARY_SECONDS)
+            await asyncio.sleep(self._settings.summary_seconds)
             self._telemetry.summarise()
 
     def _tell_attached(self, kernel: Kernel, seconds: float) -> None:

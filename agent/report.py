@@ -86,9 +86,12 @@ class Reporter:
     async def flush(self, timeout_seconds: float) -> None:
         """Returns when all is acknowledged, or after so long. Does not wait for the next attempt to connect."""
         self._hurry.set()
+        outbox, connected = self._outbox, self._reachability.connected
+        if connected:
+            outbox.press()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                while not self._outbox.empty:
+                while not (outbox.delivered if connected else outbox.empty):
                     self._delivered.clear()
                     self._changed.set()
                     await self._delivered.wait()

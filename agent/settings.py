@@ -7,6 +7,7 @@ from pathlib import Path
 
 VERSION = "0.1.0"
 DEFAULT_AGGREGATOR = "127.0.0.1:7170"
+SHORTEST_SUMMARY_SECONDS = 1.0
 SHORTEST_INTERVAL_SECONDS, LONGEST_INTERVAL_SECONDS = 0.1, 60.0
 
 
@@ -28,6 +29,8 @@ class Settings:
     cgroup_root: Path | None = None
     aggregator: str = DEFAULT_AGGREGATOR
     interval_seconds: float = 1.0
+    # How often the log says what was seen and whether it is delivered.
+    summary_seconds: float = 60.0
     # HOST:PORT for /metrics, /livez and /readyz; None: not served.
     metrics: str | None = None
     cluster: str = ""
@@ -46,6 +49,11 @@ class Settings:
             raise WrongSettings(
                 f"an interval of {self.interval_seconds:g} seconds is not possible",
                 f"choose --interval between {SHORTEST_INTERVAL_SECONDS:g} and {LONGEST_INTERVAL_SECONDS:g}",
+            )
+        if not self.summary_seconds >= SHORTEST_SUMMARY_SECONDS:
+            raise WrongSettings(
+                f"a summary each {self.summary_seconds:g} seconds is not possible",
+                f"choose --summary of {SHORTEST_SUMMARY_SECONDS:g} or more",
             )
         address = split_address(self.aggregator, "--aggregator")
         if self.metrics is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,11 +19,17 @@ from agent.alarms import Alarms
 from agent.coalescing import Portion
 from agent.outbox import Outbox, Status
 from agent.reachability import Reachability
+from agent.rights import are_missing
 from agent.settings import VERSION, split_address
 from agent.watch import Watch
 from telemetry.log import Log
 
 _LOW_COVERAGE = 0.5
+_UNREADABLE_EFFECT = (
+    "it counts all the same, but does not know services that nobody calls, who holds a connection that is older than "
+    "the agent, and addresses of pods: such ends are unresolved in the graph"
+)
+_HIDDEN_REMEDY = "look whether hidepid, a security module or a user namespace hides /proc from the agent"
 # A host whose loop did not come round for so long is not alive.
 _LONGEST_ROUND_SECONDS = 30.0
 
@@ -87,6 +93,22 @@ class Telemetry(Collector):
     @property
     def ready(self) -> bool:
         return self.watch is not None
+
+    def read(self, processes: int, denied: int, lacking: Sequence[str]) -> None:
+        """The host as it was found; `denied` reads about `processes` that were not permitted."""
+        # Each process is looked at twice; a few are protected on every machine.
+        if not lacking and denied * 10 <= processes:
+            return
+        reasons = [are_missing(lacking)] if lacking else []
+        if denied:
+            reasons.append(f"{denied} reads about {processes} processes were not permitted")
+        self._log.write(
+            "host_unreadable",
+            what="open sockets and network namespaces of the processes of others",
+            reason="; ".join(reasons),
+            effect=_UNREADABLE_EFFECT,
+            remedy=f"give the agent {' and '.join(lacking)}" if lacking else _HIDDEN_REMEDY,
+        )
 
     def drained(self, portion: Portion, status: Status, seconds: float) -> None:
         """After every drain; `status` before it is put into the outbox, which adds to it."""

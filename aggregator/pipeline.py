@@ -29,7 +29,6 @@ from aggregator.telemetry import Telemetry
 from telemetry.log import Log, fault
 
 DONE, WRONG_USE, REFUSED = 0, 2, 4
-_SUMMARY_SECONDS: Final = 60.0
 _CATALOG_SECONDS: Final = 2.0
 _CHECKPOINT_LOOK_SECONDS: Final = 5.0
 
@@ -135,7 +134,7 @@ class Aggregator:
 
         return [
             _every(_CATALOG_SECONDS, self._read_catalog),
-            _every(_SUMMARY_SECONDS, summarise),
+            _every(self._settings.summary_seconds, summarise),
             self._checkpoint_when_due(live),
         ]
 

@@ -37,6 +37,8 @@ class Settings:
     http_security: ListenerSecurity = field(default_factory=ListenerSecurity)
     window_seconds: float = 300.0
     retention_seconds: float = 3900.0
+    # How often the log says who reports and how large the graph is.
+    summary_seconds: float = 60.0
     snapshot_interval_seconds: float = 0.2
     checkpoint_bytes: int = 64 * 1024 * 1024
     checkpoint_seconds: float = 300.0
@@ -57,6 +59,10 @@ class Settings:
                 )
         for network in self.inside:
             _check_network(network)
+        if not self.summary_seconds >= 1:
+            raise ValueError(
+                f"A summary each {self.summary_seconds:g} seconds is not possible; give --summary 1 or more."
+            )
         if not 0 < self.window_seconds <= self.retention_seconds:
             raise ValueError("The window must be shorter than what is kept; give a larger --retention.")
 

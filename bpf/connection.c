@@ -97,9 +97,9 @@ static __always_inline u32 queued_error(void *kernel_socket, struct control *set
   u32 error = 0;
   if (!settings->queued_errno_offset)
     return 0;
-  bpf_probe_read_kernel(&queue, sizeof(queue), kernel_socket + settings->sk_error_queue_offset);
+  read_kernel(&queue, sizeof(queue), kernel_socket + settings->sk_error_queue_offset);
   if (queue.length && queue.first)
-    bpf_probe_read_kernel(&error, sizeof(error), queue.first + settings->queued_errno_offset);
+    read_kernel(&error, sizeof(error), queue.first + settings->queued_errno_offset);
   return error;
 }
 
@@ -108,9 +108,9 @@ static __always_inline u32 socket_error(struct bpf_sock *sk, struct control *set
   u32 error = 0;
   if (!kernel_socket)
     return 0;
-  bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
+  read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
   if (!error)   /* an ICMP error that came while the socket was in use waits as a soft one */
-    bpf_probe_read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_soft_offset);
+    read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_soft_offset);
   return error ? error : queued_error(kernel_socket, settings);
 }
 

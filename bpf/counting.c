@@ -5,6 +5,9 @@
 #define TRIM_INDEX(variable, mask) asm volatile("%0 &= " #mask : "+r"(variable))
 
 static long (*map_insert)(void *map, const void *key, const void *value, u64 flags) = (void *)BPF_FUNC_map_update_elem;
+/* BCC's own name for it becomes the old bpf_probe_read where the kernel's symbols may not be read (no CAP_SYSLOG),
+   which these programs may not call. */
+static long (*read_kernel)(void *into, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
 
 static __always_inline void lose_n(u32 reason, u64 n) {
   u64 *counter = losses.lookup(&reason);
@@ -153,7 +156,7 @@ static __always_inline u64 name_id(u64 id, u32 kind, u64 flow, u64 cgroup_id, st
   seen->length = length;
   seen->id = id;
   seen->flow = flow;
-  bpf_probe_read_kernel(seen->text, NAME_BYTES, text);
+  read_kernel(seen->text, NAME_BYTES, text);
   announcements.ringbuf_submit(seen, 0);
   return id;
 }

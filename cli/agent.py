@@ -20,6 +20,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--aggregator", metavar="HOST:PORT", help="Where to report.  [default: 127.0.0.1:7170]")
 @click.option("--interval", "interval_seconds", type=float, metavar="SECONDS", help="How often.  [default: 1]")
+@click.option(
+    "--summary", "summary_seconds", type=float, metavar="SECONDS", help="One in the log so often.  [default: 60]"
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics, /livez and /readyz here.  [default: nowhere]")
 @click.option("--cluster", metavar="NAME", help="The cluster that this host is part of.")
 @click.option("--tls-ca", type=_FILE, help="Certificate authority of the aggregator (PEM): report over TLS.")

@@ -40,6 +40,9 @@ def _security_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--window", "window_seconds", type=Span(), help="The span that readers get unless they ask.  [default: 5m]"
 )
 @click.option("--retention", "retention_seconds", type=Span(), help="How long counts are kept.  [default: 65m]")
+@click.option(
+    "--summary", "summary_seconds", type=float, metavar="SECONDS", help="One in the log so often.  [default: 60]"
+)
 @click.option("--insecure", is_flag=True, default=None, help="Serve plain text beyond this machine too.")
 @_security_options
 def command(**flags: Any) -> int:

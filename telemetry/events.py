@@ -100,8 +100,8 @@ AGENT_EVENTS: Mapping[str, Event] = {
     "coverage_restored": Event(Level.INFO, ("coverage",), "Most bytes of the last minute were understood again."),
     "host_unreadable": Event(
         Level.WARNING,
-        ("what", "reason", "remedy"),
-        "Something about this host cannot be read, so identities or addresses stay unknown.",
+        ("what", "reason", "effect", "remedy"),
+        "Something about this host cannot be read: what, why, and what stays unknown because of it.",
     ),
     "summary": Event(
         Level.INFO,

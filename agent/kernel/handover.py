@@ -9,17 +9,22 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 
+from agent import rights
 from agent.kernel.maps import Map
 from agent.records import KernelRefused, MissingPart
 
 _LOADER_SECONDS = 60
 _MAX_DESCRIPTORS = 64
+_KEPT_LINES, _LONGEST_LINE = 200, 500
+_NOT_ALLOWED = "look whether lockdown, a seccomp profile or a user namespace forbids bpf(); `plumb doctor` tells more"
 _NO_RIGHTS = "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (docs/operate.md has the list)"
 
 
@@ -36,6 +41,27 @@ class Attached:
     links: list[int]
 
 
+class _Noise:
+    """The end of what the loader says on stderr: read all along, for the verifier's log is longer than a pipe holds."""
+
+    def __init__(self, loader: "subprocess.Popen[bytes]") -> None:
+        self._loader = loader
+        self._lines: deque[bytes] = deque(maxlen=_KEPT_LINES)
+        self._thread = Thread(target=self._read, name="noise", daemon=True)
+        self._thread.start()
+
+    def to_its_end(self) -> str:
+        """Returns when the loader has ended."""
+        self._thread.join()
+        self._loader.wait()
+        return b"".join(self._lines).decode(errors="replace")
+
+    def _read(self) -> None:
+        assert self._loader.stderr is not None
+        with self._loader.stderr as stream:
+            self._lines.extend(iter(lambda: stream.readline(_LONGEST_LINE), b""))
+
+
 def receive(cgroup_root: Path) -> Attached:
     """Raises KernelRefused with the reason and the remedy."""
     check_cgroup(cgroup_root)
@@ -49,6 +75,7 @@ def receive(cgroup_root: Path) -> Attached:
             stderr=subprocess.PIPE,
         )
         theirs.close()
+        noise = _Noise(loader)
         ours.settimeout(_LOADER_SECONDS)
         try:
             answer, descriptors = _answer(ours)
@@ -58,11 +85,11 @@ def receive(cgroup_root: Path) -> Attached:
                 f"the programs were not compiled within {_LOADER_SECONDS} s", "give the agent more CPU"
             ) from None
         finally:
-            noise = loader.communicate()[1].decode(errors="replace")
+            said = noise.to_its_end()
     if answer is None:
-        raise _died(loader.returncode, noise)
+        raise _died(loader.returncode, said)
     if "refused" in answer:
-        raise _refusal(answer, noise)
+        raise _refusal(answer, said)
     return _attached(answer, descriptors)
 
 
@@ -124,12 +151,16 @@ def _fields(shape: Any) -> Any:
 
 def _refusal(answer: dict[str, Any], noise: str) -> KernelRefused:
     text, number = str(answer["refused"]), answer.get("errno")
-    if number in (errno.EPERM, errno.EACCES) or "Operation not permitted" in text or "Operation not permitted" in noise:
-        return KernelRefused(f"the kernel does not permit BPF programs here ({text})", _NO_RIGHTS)
     if answer.get("kind") in ("ModuleNotFoundError", "ImportError"):
         return KernelRefused(
             "the BCC library for Python is not there", "install python3-bpfcc; the `bcc` of PyPI is another thing"
         )
+    # A program that needs a right is refused like one that is wrong, so what we have says more than the error.
+    missing = rights.lacking(rights.WATCHING)
+    if missing:
+        return KernelRefused(f"{rights.are_missing(missing)}, so the kernel takes no programs ({text})", _NO_RIGHTS)
+    if number in (errno.EPERM, errno.EACCES) or "Operation not permitted" in text or "Operation not permitted" in noise:
+        return KernelRefused(f"the kernel does not permit BPF programs here ({text})", _NOT_ALLOWED)
     return KernelRefused(f"the programs could not be attached ({text})", "see `plumb doctor`")
 
 

@@ -191,7 +191,7 @@ def map_shape(table: Any) -> list[Any]:
 
 
 def last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = re.sub(r"b'([^']*)'", r"\1", str(error)).strip().splitlines()
     return lines[-1] if lines else type(error).__name__
 
 

@@ -32,13 +32,21 @@ _JOIN = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 class Product:
     """A context manager; the aggregator's data outlives its restarts."""
 
-    def __init__(self, cluster: Cluster, catalog: Sequence[Path] = (), interval_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        catalog: Sequence[Path] = (),
+        interval_seconds: float = 1.0,
+        agent_flags: Sequence[str] = (),
+        aggregator_flags: Sequence[str] = (),
+    ) -> None:
         self.cluster = cluster
         self.agents_port, self.readers_port, self.http_port, *metrics = _free_ports(3 + len(cluster.host_names))
         self.metrics_ports = dict(zip(cluster.host_names, metrics, strict=True))
         self.agents: dict[str, Program] = {}
         self._catalog = catalog
         self._interval_seconds = interval_seconds
+        self._agent_flags, self._aggregator_flags = agent_flags, aggregator_flags
 
     def __enter__(self) -> "Product":
         try:
@@ -63,13 +71,14 @@ class Product:
         flags += ["--data", str(self.cluster.directory / "data")]
         flags += [word for cidr in INSIDE for word in ("--inside", cidr)]
         flags += [word for path in self._catalog for word in ("--catalog", str(path))]
-        self.aggregator = self._start("aggregator", [*PLUMB, "aggregator", *flags])
+        self.aggregator = self._start("aggregator", [*PLUMB, "aggregator", *flags, *self._aggregator_flags])
 
-    def start_agent(self, host: str) -> None:
+    def start_agent(self, host: str, before: Sequence[str] = ()) -> None:
+        """`before`: words of a command that starts it with fewer rights."""
         flags = ["--host", host, "--cgroup-root", str(self.cluster.cgroup_root(host))]
         flags += ["--aggregator", f"127.0.0.1:{self.agents_port}", "--interval", str(self._interval_seconds)]
         flags += ["--metrics", f"127.0.0.1:{self.metrics_ports[host]}"]
-        self.agents[host] = self._start(f"agent-{host}", [*PLUMB, "agent", *flags])
+        self.agents[host] = self._start(f"agent-{host}", [*before, *PLUMB, "agent", *flags, *self._agent_flags])
 
     def await_ready(self) -> None:
         """Everything that was started answers that it is ready. Raises ProgramFailed with the end of its log."""
