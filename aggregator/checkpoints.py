@@ -16,6 +16,7 @@ from aggregator.journal import sync_folder
 _HEAD: Final = struct.Struct("<8sQI")
 _MAGIC: Final = b"plumb-ck"
 _NAME: Final = "checkpoint-{:020d}.bin"
+_DRAFT: Final = "checkpoint.new"
 _KEPT: Final = 2
 
 Damage = Callable[[Path, str], None]
@@ -37,7 +38,7 @@ class Checkpoints:
                 continue
             magic, position, crc = _HEAD.unpack_from(raw)
             content = raw[_HEAD.size :]
-            if magic != _MAGIC or zlib.crc32(content) != crc:
+            if magic != _MAGIC or position != _position(path) or zlib.crc32(content) != crc:
                 self._damaged(path, "checksum differs")
                 continue
             yield position, content
@@ -45,13 +46,17 @@ class Checkpoints:
     def save(self, position: int, content: bytes) -> int:
         """Returns the position before which the journal is not needed any more. Raises OSError."""
         path = self._folder / _NAME.format(position)
-        draft = path.with_suffix(".new")
-        with draft.open("wb") as file:
-            file.write(_HEAD.pack(_MAGIC, position, zlib.crc32(content)))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        draft = self._folder / _DRAFT
+        try:
+            with draft.open("wb") as file:
+                file.write(_HEAD.pack(_MAGIC, position, zlib.crc32(content)))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            # Half a checkpoint would take the room that the journal needs.
+            draft.unlink(missing_ok=True)
         sync_folder(self._folder)
         paths = self._paths()
         for one in paths[:-_KEPT]:

@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 from aggregator.records import JournalRecord, RecordKind
 
@@ -33,24 +32,11 @@ class JournalFailed(Exception):
     """The disk does not take what must be kept; one sentence with the remedy."""
 
 
-class Journal(Protocol):
-    """Appends are visible to replay at once, and safe from a crash once acknowledged."""
-
-    def append(self, record: JournalRecord) -> int:
-        """The position after the record. Raises JournalFailed; then nothing of the record is kept."""
-
-    def acknowledge(self) -> int:
-        """Blocks until all that was appended before is on disk; the position up to which it is."""
-
-    def replay(self, position: int) -> Iterator[tuple[int, JournalRecord]]:
-        """Records from `position` on, each with the position after it."""
-
-    def cut(self, position: int) -> None:
-        """Records before `position` are not needed any more."""
-
-
 class FileJournal:
-    """The journal as segment files in one folder, owned by one process."""
+    """The journal as segment files in one folder, owned by one process.
+
+    Appends are visible to replay at once, and safe from a crash once acknowledged.
+    """
 
     def __init__(self, folder: Path, damaged: Damage, segment_bytes: int = 32 * 1024 * 1024) -> None:
         """Cuts a damaged tail off the newest segment and tells `damaged(file, at byte, bytes cut, why)`.
@@ -74,6 +60,7 @@ class FileJournal:
 
     @property
     def oldest_position(self) -> int:
+        """Of the first record that is still here: above 0 once the journal was cut."""
         return self._bases()[0]
 
     def skip_to(self, position: int) -> None:
@@ -82,6 +69,7 @@ class FileJournal:
             self._start_segment(position)
 
     def append(self, record: JournalRecord) -> int:
+        """The position after the record. Raises JournalFailed; then nothing of the record is kept."""
         if self._broken:
             raise JournalFailed(self._broken)
         frame = _encode(record)
@@ -91,14 +79,13 @@ class FileJournal:
         try:
             self._write(frame)
         except OSError as error:
-            os.ftruncate(self._file, self._size)
-            raise JournalFailed(
-                f"The journal in {self._folder} cannot be written ({error.strerror}): free some space."
-            ) from error
+            self._take_back()
+            raise JournalFailed(self._unwritable(error)) from error
         self._size += len(frame)
         return self.position
 
     def acknowledge(self) -> int:
+        """Blocks until all that was appended before is on disk; the position up to which it is."""
         with self._sync_lock:
             if self._broken:
                 raise JournalFailed(self._broken)
@@ -115,6 +102,7 @@ class FileJournal:
             return position
 
     def replay(self, position: int) -> Iterator[tuple[int, JournalRecord]]:
+        """Records from `position` on, each with the position after it."""
         bases = self._bases()
         for base, following in zip(bases, [*bases[1:], None], strict=True):
             if following is not None and following <= position:
@@ -122,6 +110,7 @@ class FileJournal:
             yield from self._replay_segment(base, position)
 
     def cut(self, position: int) -> None:
+        """Records before `position` are not needed any more."""
         bases = self._bases()
         for base, following in pairwise(bases):
             if following <= position:
@@ -156,8 +145,22 @@ class FileJournal:
         while view:
             view = view[os.write(self._file, view) :]
 
+    def _take_back(self) -> None:
+        """Half a record would make all that follows it unreadable."""
+        try:
+            os.ftruncate(self._file, self._size)
+        except OSError as error:
+            self._broken = f"{self._unwritable(error)} Then start the aggregator again."
+
+    def _unwritable(self, error: OSError) -> str:
+        return f"The journal in {self._folder} cannot be written ({error.strerror}): free some space."
+
     def _start_segment(self, base: int) -> None:
-        opened = self._open_segment(base)
+        """Raises JournalFailed; then the present segment goes on."""
+        try:
+            opened = self._open_segment(base)
+        except OSError as error:
+            raise JournalFailed(self._unwritable(error)) from error
         # Another thread may be about to bring the previous one to disk.
         with self._sync_lock:
             previous, self._file = self._file, opened
