@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from aggregator.outputs.reading import Reading
 from aggregator.outputs.refusals import CannotServe, NotBound, Refusal
 from aggregator.outputs.registry import HTTP_ROUTES
-from aggregator.outputs.security import NO_TOKEN, Guard, Unusable, load_into, server_context
+from aggregator.outputs.security import NO_TOKEN, Guard, Unusable, renew, server_context
 from aggregator.settings import ListenerSecurity, split_address
 from aggregator.telemetry import Telemetry
 from telemetry.log import fault
@@ -155,6 +155,6 @@ async def _follow(guard: Guard, security: ListenerSecurity, context: ssl.SSLCont
         await asyncio.sleep(_TLS_SECONDS)
         try:
             if guard.tls_changed():
-                load_into(context, security)
+                renew(context, security)
         except Unusable as trouble:
             telemetry.certificate_unreadable(str(trouble))

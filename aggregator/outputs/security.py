@@ -27,14 +27,17 @@ class Tls:
 
 
 class Followed:
-    """Files that are read as one value. A change that cannot be read is told, and the last good value holds."""
+    """Files that are read as one value. A change that cannot be used is told, and the last good value holds."""
 
-    def __init__(self, paths: tuple[Path, ...], on_trouble: Callable[[str], None]) -> None:
-        """Raises Unusable."""
+    def __init__(
+        self, paths: tuple[Path, ...], check: Callable[[tuple[bytes, ...]], None], on_trouble: Callable[[str], None]
+    ) -> None:
+        """`check` raises Unusable for what cannot be used; so does this."""
         self._paths = paths
+        self._check = check
         self._on_trouble = on_trouble
         self._signature = self._look()
-        self.value = tuple(_read(path) for path in paths)
+        self.value = self._read()
 
     def changed(self) -> bool:
         """Looks at the files; True when `value` is another one than before."""
@@ -42,13 +45,18 @@ class Followed:
             signature = self._look()
             if signature == self._signature:
                 return False
-            value = tuple(_read(path) for path in self._paths)
+            value = self._read()
         except Unusable as trouble:
             self._on_trouble(str(trouble))
             return False
         self._signature = signature
         is_new, self.value = value != self.value, value
         return is_new
+
+    def _read(self) -> tuple[bytes, ...]:
+        value = tuple(_read(path) for path in self._paths)
+        self._check(value)
+        return value
 
     def _look(self) -> tuple[object, ...]:
         try:
@@ -63,13 +71,9 @@ class Guard:
 
     def __init__(self, security: ListenerSecurity, on_trouble: Callable[[str], None]) -> None:
         """Raises Unusable."""
-        self._token = Followed((security.token_file,), on_trouble) if security.token_file else None
-        if self._token and not self._token.value[0].strip():
-            raise Unusable(f"{security.token_file} is empty; write a token into it.")
+        self._token = _token_file(security.token_file, on_trouble) if security.token_file else None
         self._files = _tls_files(security, on_trouble)
         self._has_authority = security.client_authority is not None
-        if self._files:
-            check_tls(security)
 
     def allows(self, authorization: str | None) -> bool:
         """Whether this value of an authorization header holds the token."""
@@ -100,7 +104,7 @@ def server_context(security: ListenerSecurity) -> ssl.SSLContext:
 
 
 def load_into(context: ssl.SSLContext, security: ListenerSecurity) -> None:
-    """Takes what the files hold now. Raises Unusable; then the context is as it was."""
+    """Takes what the files hold now. Raises Unusable; `context` may be spoiled then: see `renew`."""
     assert security.certificate
     try:
         context.load_cert_chain(security.certificate, security.key)
@@ -115,16 +119,30 @@ def load_into(context: ssl.SSLContext, security: ListenerSecurity) -> None:
         raise Unusable(sentence) from error
 
 
-def check_tls(security: ListenerSecurity) -> None:
-    """gRPC's own complaint about a bad certificate comes late and says nothing. Raises Unusable."""
+def renew(context: ssl.SSLContext, security: ListenerSecurity) -> None:
+    """As `load_into`, but a context that serves is left as it was when the files cannot be used."""
     server_context(security)
+    load_into(context, security)
+
+
+def _token_file(path: Path, on_trouble: Callable[[str], None]) -> Followed:
+    def check(value: tuple[bytes, ...]) -> None:
+        if not value[0].strip():
+            raise Unusable(f"{path} is empty; write a token into it.")
+
+    return Followed((path,), check, on_trouble)
 
 
 def _tls_files(security: ListenerSecurity, on_trouble: Callable[[str], None]) -> Followed | None:
     if not (security.certificate and security.key):
         return None
+
+    def check(_: tuple[bytes, ...]) -> None:
+        # gRPC's own complaint about a bad certificate comes late and says nothing.
+        server_context(security)
+
     authority = (security.client_authority,) if security.client_authority else ()
-    return Followed((security.certificate, security.key, *authority), on_trouble)
+    return Followed((security.certificate, security.key, *authority), check, on_trouble)
 
 
 def _read(path: Path) -> bytes:
