@@ -112,8 +112,8 @@ class Live:
     async def topology(self, window_ns: int = 0) -> pb.Topology:
         """The newest snapshot of a window, 0 for the usual one; at most a second old, with its position."""
         view = self._views.get(window_ns or self._window_ns)
-        if view is not None:
-            return self._positioned(view)
+        if view is not None and self._is_current(view):
+            return view.versions.newest.topology
         made_at, topology = self._recent.get(window_ns, (0.0, None))
         if topology is None or time.monotonic() - made_at > max(_FRESH_SECONDS, 2 * self.snapshot_seconds):
             topology = await self._in_store(self.store.topology, window_ns)
@@ -190,7 +190,7 @@ class Live:
 
     async def _make_snapshots(self) -> None:
         for view in list(self._views.values()):
-            if view.window_ns != self._window_ns and not view.watchers:
+            if not self._is_current(view):
                 if time.monotonic() - view.left_at > _VIEW_LINGER_SECONDS:
                     del self._views[view.window_ns]
                 continue
@@ -205,18 +205,23 @@ class Live:
 
     async def _view(self, window_ns: int) -> View:
         if window_ns not in self._views:
-            if len(self._views) >= _MOST_VIEWS:
-                raise TooManyWindows(f"{_MOST_VIEWS} different windows are watched already; watch one of those.")
+            self._make_room()
             first = await self._in_store(self.store.topology, window_ns)
             self._views.setdefault(window_ns, View(window_ns, Versions(self._epoch_of(window_ns), first)))
         return self._views[window_ns]
 
-    def _positioned(self, view: View) -> pb.Topology:
-        newest = view.versions.newest
-        topology = newest.topology
-        if not topology.HasField("position"):
-            topology.position.epoch, topology.position.version = view.versions.epoch, newest.version
-        return topology
+    def _is_current(self, view: View) -> bool:
+        """Whether its snapshots are still being made."""
+        return view.window_ns == self._window_ns or view.watchers > 0
+
+    def _make_room(self) -> None:
+        """For one more window; one that nobody watches any more goes first. Raises TooManyWindows."""
+        if len(self._views) < _MOST_VIEWS:
+            return
+        idle = [view for view in self._views.values() if not self._is_current(view)]
+        if not idle:
+            raise TooManyWindows(f"{_MOST_VIEWS} different windows are watched already; watch one of those.")
+        del self._views[min(idle, key=lambda view: view.left_at).window_ns]
 
     def _epoch_of(self, window_ns: int) -> str:
         return self.epoch if window_ns == self._window_ns else f"{self.epoch}-{window_ns // SECOND_NS}"

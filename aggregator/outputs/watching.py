@@ -29,12 +29,13 @@ class Filtered:
     """Snapshots as readers asked for them, each made once for all who asked alike."""
 
     def __init__(self) -> None:
-        self._made: dict[bytes, tuple[pb.Topology, pb.Topology]] = {}
+        # By snapshot too: who watches compares two of them. A held message keeps its id.
+        self._made: dict[tuple[int, bytes], tuple[pb.Topology, pb.Topology]] = {}
 
     def of(self, topology: pb.Topology, wanted: pb.Filter) -> pb.Topology:
-        key = wanted.SerializeToString(deterministic=True)
+        key = (id(topology), wanted.SerializeToString(deterministic=True))
         made = self._made.pop(key, None)
-        if made is None or made[0] is not topology:
+        if made is None:
             made = (topology, filtered(topology, wanted))
         self._made[key] = made
         while len(self._made) > _KEPT:

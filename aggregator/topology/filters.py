@@ -30,9 +30,5 @@ def _only_background(topology: pb.Topology, traffic: list[pb.Edge]) -> set[str]:
     return {end for edge in topology.edges for end in (edge.source, edge.target)} - used
 
 
-def _is_traffic(edge: pb.Edge) -> bool:
-    return bool(getattr(edge, "class") == pb.EDGE_CLASS_TRAFFIC)
-
-
 def _is_wanted(node: pb.Node, wanted: pb.Filter) -> bool:
     return (not wanted.namespace or node.namespace == wanted.namespace) and (not wanted.node or node.id == wanted.node)

@@ -18,7 +18,7 @@ KEPT_CHANGES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """One snapshot; its topology has everything in it, background edges included."""
+    """One snapshot; its topology has everything in it, background edges and its position included."""
 
     version: int
     topology: pb.Topology
@@ -29,17 +29,18 @@ class Versions:
 
     def __init__(self, epoch: str, first: pb.Topology) -> None:
         self.epoch = epoch
-        self.newest = Versioned(1, first)
+        self.newest = self._versioned(1, first)
         self._deltas: deque[tuple[int, list[pb.Change]]] = deque()
         self._kept_changes = 0
         self.listeners: set[Callable[[], None]] = set()  # called after each new version
 
     def publish(self, topology: pb.Topology) -> list[pb.Change]:
-        """Makes it the newest, if anything changed; returns what did."""
+        """Makes it the newest, under a new version if anything changed; returns what did."""
         changes = changes_between(self.newest.topology, topology)
         if not changes:
+            self.newest = self._versioned(self.newest.version, topology)  # its window has moved on
             return changes
-        self.newest = Versioned(self.newest.version + 1, topology)
+        self.newest = self._versioned(self.newest.version + 1, topology)
         self._remember(changes)
         for listener in tuple(self.listeners):
             listener()
@@ -50,6 +51,10 @@ class Versions:
         if epoch != self.epoch or version > self.newest.version or version + len(self._deltas) < self.newest.version:
             return None
         return [change for number, changes in self._deltas if number > version for change in changes]
+
+    def _versioned(self, version: int, topology: pb.Topology) -> Versioned:
+        topology.position.epoch, topology.position.version = self.epoch, version
+        return Versioned(version, topology)
 
     def _remember(self, changes: list[pb.Change]) -> None:
         self._deltas.append((self.newest.version, changes))
