@@ -88,6 +88,12 @@ class Telemetry(Collector):
             if self._begins("batch_refused", f"{hello.host} {taken.refused.reason}"):
                 self._log.write("batch_refused", agent=hello.host, sequence=batch.sequence, reason=str(taken.refused))
 
+    def caller_refused(self, listener: str, caller: str, reason: str) -> None:
+        """Someone who showed no token, or another one; `caller` is an address without its port."""
+        self._count("refused", "token")
+        if self._begins("caller_refused", f"{listener} {caller}"):
+            self._log.write("caller_refused", listener=listener, caller=caller, reason=reason)
+
     # --- the disk ---
 
     def damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:

@@ -159,6 +159,11 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         ("agent", "reason"),
         "An agent's hello cannot be accepted (its version, its name); told once an agent and reason.",
     ),
+    "caller_refused": Event(
+        Level.WARNING,
+        ("listener", "caller", "reason"),
+        "Someone showed no token, or another one, at this listener; told once a listener and address.",
+    ),
     "batch_refused": Event(
         Level.WARNING,
         ("agent", "sequence", "reason"),

@@ -58,7 +58,7 @@ async def serve_agents(
     address: str, guard: Guard, reporting: Reporting, max_bytes: int, telemetry: Telemetry
 ) -> Listener:
     """Raises NotBound."""
-    door = _Door(guard, telemetry)
+    door = _Door("--agents", guard, telemetry)
     report = grpc.stream_stream_rpc_method_handler(
         door.stream(reporting.report), None, lambda message: message.SerializeToString()
     )
@@ -68,7 +68,7 @@ async def serve_agents(
 
 async def serve_readers(address: str, guard: Guard, reading: Reading, max_bytes: int, telemetry: Telemetry) -> Listener:
     """Raises NotBound."""
-    door = _Door(guard, telemetry)
+    door = _Door("--grpc", guard, telemetry)
     services = {
         "plumbline.v1.TopologyService": {
             "GetTopology": door.unary(topology_pb2.GetTopologyRequest, reading.topology),
@@ -85,7 +85,8 @@ async def serve_readers(address: str, guard: Guard, reading: Reading, max_bytes:
 class _Door:
     """Between gRPC's calls and ours: who may come in, what can be read, and what a failure is called."""
 
-    def __init__(self, guard: Guard, telemetry: Telemetry) -> None:
+    def __init__(self, flag: str, guard: Guard, telemetry: Telemetry) -> None:
+        self._flag = flag
         self._guard = guard
         self._telemetry = telemetry
 
@@ -116,6 +117,9 @@ class _Door:
 
     async def _guarded(self, context: Context, call: Callable[[], Awaitable[Any]]) -> Any:
         if not self._guard.allows(dict(context.invocation_metadata() or ()).get("authorization")):
+            # ipv4:ADDRESS:PORT, ipv6:[ADDRESS]:PORT
+            caller = context.peer().partition(":")[2].rpartition(":")[0]
+            self._telemetry.caller_refused(self._flag, caller, NO_TOKEN)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, NO_TOKEN)
         try:
             return await call()

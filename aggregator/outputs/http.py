@@ -135,6 +135,7 @@ def _guarded(guard: Guard, telemetry: Telemetry) -> Any:
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in _OPEN_PATHS and not guard.allows(request.headers.get("Authorization")):
+            telemetry.caller_refused("--http", request.remote or "", NO_TOKEN)
             return web.Response(status=401, text=f"{NO_TOKEN}\n", headers={"WWW-Authenticate": "Bearer"})
         try:
             return await handler(request)
