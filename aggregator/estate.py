@@ -26,11 +26,11 @@ from aggregator.topology.columns import (
     COUNTER,
     FlowRows,
     Rows,
-    merge,
 )
 from aggregator.topology.coverage import HostCoverage
+from aggregator.topology.edge import Drawn
 from aggregator.topology.flows import Facts, Flows, Texts, facts_of
-from aggregator.topology.graph import edges_of, nodes_of, stamp
+from aggregator.topology.graph import add_edges, edges_of, nodes_of, stamp
 from aggregator.topology.hosts import hosts_of, understood_shares
 from aggregator.topology.hot import HotRows
 
@@ -138,14 +138,14 @@ class Estate:
         """Everything of the window, background edges included; its position is left empty."""
         resolved = self._resolve(now_ns)
         oldest_ns, raw = self._hot.since(now_ns - window_ns)
-        rows = merge([self._settler.settled(raw, resolved, now_ns)])
+        rows = self._settler.settled(raw, resolved, now_ns)
         resolved = self._resolve(now_ns)  # settling may have made flows
         edges = edges_of(rows, self._flows(resolved), self._texts(), self._is_self)
         self._remember_first(edges)
         topology = pb.Topology(cluster=self._settings.cluster)
         getattr(topology.window, "from").CopyFrom(stamp(min(oldest_ns, now_ns - window_ns)))
         topology.window.to.CopyFrom(stamp(now_ns))
-        topology.edges.extend(edges)
+        add_edges(topology, edges)
         listens, listeners = self._listeners(now_ns)
         topology.nodes.extend(nodes_of(edges, resolved.ends, listens, listeners))
         topology.hosts.extend(self._hosts(rows.flows, now_ns))
@@ -248,12 +248,11 @@ class Estate:
             ends.append(end)
         return ports, ends
 
-    def _remember_first(self, edges: Sequence[pb.Edge]) -> None:
+    def _remember_first(self, edges: Sequence[Drawn]) -> None:
         for edge in edges:
-            first_ns = min(edge.first_seen.ToNanoseconds(), self._first_seen.get(edge.id, FOREVER_NS))
+            edge.first_ns = min(edge.first_ns, self._first_seen.get(edge.id, FOREVER_NS))
             if edge.id in self._first_seen or len(self._first_seen) < _MOST_FIRST_SEEN:
-                self._first_seen[edge.id] = first_ns
-            edge.first_seen.CopyFrom(stamp(first_ns))
+                self._first_seen[edge.id] = edge.first_ns
 
     def _is_self(self, end: End) -> bool:
         if end.endpoint < 0:

@@ -1,181 +1,107 @@
-"""One edge's message from its rows. Pure: rows of both sides in, what both counted and what counts out.
+"""Edges' messages as fields, from the sums of all of them. Pure."""
 
-Which side's numbers count is decided per row before (`counts`); the client's side alone knows failed connects,
-round trips and questions that nobody answered.
-"""
-
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
-from plumbline.v1.columns import HTTP_METHODS
 
-from aggregator.records import CLIENT, SERVER
-from aggregator.topology.columns import COUNTER, FlowRows, RequestRows
-from aggregator.topology.latency import latency_ms
+from aggregator.records import CLIENT, SERVER, End
+from aggregator.topology.columns import Rows
+from aggregator.topology.flows import Flows, Texts
+from aggregator.topology.placing import Edges
+from aggregator.topology.requests import Requests, turns
+from aggregator.topology.tallies import NEVER_NS, earliest, has, latest
+from aggregator.topology.transport import Transport
 
 Bools = npt.NDArray[np.bool_]
-MOST_ROUTES: Final = 100
-RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
-_SERVFAIL: Final = 2
-_FAILURES: Final = ("refused", "timeout", "reset", "unreachable", "other")
+_WORDS: Final[Mapping[int, str]] = {
+    flow.PROTOCOL_TCP: "tcp",
+    flow.PROTOCOL_UDP: "udp",
+    flow.PROTOCOL_HTTP: "http",
+    flow.PROTOCOL_DNS: "dns",
+    flow.PROTOCOL_TLS: "tls",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """Rows of one edge and protocol: `role` is the end that counted, `counts` whether the edge's numbers are these."""
+@dataclass(slots=True)
+class Drawn:
+    """One edge: what others ask for, and `fields`, the rest of its message as keywords."""
 
-    rows: RequestRows
-    role: npt.NDArray[np.int64]
-    counts: Bools
-
-    def of(self, chosen: Bools) -> "Requests":
-        return Requests(self.rows.take(chosen), self.role[chosen], self.counts[chosen])
-
-    def total(self, chosen: Bools) -> int:
-        return int(self.rows.count[chosen].sum())
+    id: str
+    source: str
+    target: str
+    first_ns: int
+    last_ns: int
+    fields: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Transport:
-    """Rows of one edge's connections or datagrams."""
-
-    rows: FlowRows
-    role: npt.NDArray[np.int64]
-    counts: Bools
-
-    def of(self, chosen: Bools) -> "Transport":
-        return Transport(self.rows.take(chosen), self.role[chosen], self.counts[chosen])
-
-    def sum(self, counter: str, chosen: Bools) -> int:
-        return int(self.rows.counts[chosen, COUNTER[counter]].sum())
-
-
-def fill_transport(edge: pb.Edge, transport: Transport) -> None:
-    client, server, counts = transport.role == CLIENT, transport.role == SERVER, transport.counts
-    by_client = client if client.any() else counts
-    for field in ("connections", "bytes_sent", "bytes_received", "retransmits"):
-        setattr(edge, field, transport.sum(field, counts))
-    if not client.any() or (server & counts).any():
-        # The server's own words are turned round: an edge sends what its client sends.
-        turned = server & counts
-        received, sent = transport.sum("bytes_received", turned), transport.sum("bytes_sent", turned)
-        edge.bytes_sent += received - sent
-        edge.bytes_received += sent - received
-    for reason in _FAILURES:
-        setattr(edge.failed_connections, reason, transport.sum(reason, by_client))
-    samples = transport.sum("rtt_count", by_client)
-    if samples:
-        edge.rtt_ms = transport.sum("rtt_sum_us", by_client) / samples / 1000
-    carried = edge.bytes_sent + edge.bytes_received
-    edge.coverage = min(transport.sum("parsed_bytes", counts) / carried, 1.0) if carried else 1.0
-    for side, chosen, inverted in ((edge.client_side, client, False), (edge.server_side, server, True)):
-        if chosen.any():
-            for always in (side.statuses, side.unanswered):
-                always.SetInParent()
-            side.connections = transport.sum("connections", chosen)
-            sent, received = transport.sum("bytes_sent", chosen), transport.sum("bytes_received", chosen)
-            side.bytes_sent, side.bytes_received = (received, sent) if inverted else (sent, received)
+def drawn(rows: Rows, edges: Edges, flows: Flows, texts: Texts, is_self: Callable[[End], bool]) -> Iterator[Drawn]:
+    """Every edge, in no order."""
+    transport, requests = Transport(rows.flows, edges, flows), Requests(rows.requests, edges, texts.names)
+    columns: dict[str, Sequence[object]] = {**transport.columns(), **requests.columns()}
+    columns["turn_ms"] = [
+        own or other for own, other in zip(columns["latency_ms"], turns(rows.requests, edges), strict=True)
+    ]
+    columns["seen_from"] = _seen_from(edges)
+    columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)
+    columns["server_side"] = _sides(SERVER, transport.of_server, requests.of_server, transport, requests)
+    columns["port"] = edges.port.tolist()
+    names, values = tuple(columns), zip(*columns.values(), strict=True)
+    first_ns, last_ns = _times(rows, edges)
+    own = {end: is_self(flows.ends[end]) for end in np.unique([edges.source, edges.target]).tolist()}
+    ends = zip(edges.source.tolist(), edges.target.tolist(), edges.kind.tolist(), strict=True)
+    for (source, target, kind), first, last, some in zip(ends, first_ns, last_ns, values, strict=True):
+        fields = dict(zip(names, some, strict=True))
+        fields["class"] = pb.EDGE_CLASS_SELF if own[source] or own[target] else pb.EDGE_CLASS_TRAFFIC
+        fields["protocol"] = word = _WORDS.get(kind, "tcp")
+        caller, called = flows.ends[source].id, flows.ends[target].id
+        yield Drawn(f"{caller}>{called}:{fields['port']}/{word}", caller, called, first, last, fields)
 
 
-def fill_requests(edge: pb.Edge, requests: Requests, names: Sequence[str]) -> None:
-    """`names` by name id. Turns are no requests: `fill_turns` takes those."""
-    client, server = requests.role == CLIENT, requests.role == SERVER
-    for side, chosen in ((edge.client_side, client), (edge.server_side, server)):
-        if chosen.any():
-            _fill_side(side, requests.of(chosen), edge.protocol)
-    counted = requests.of(requests.counts)
-    outcome = counted.rows.key("outcome")
-    answered = counted.of(outcome == flow.OUTCOME_ANSWERED)
-    waited = requests.of(client) if edge.protocol == "dns" and client.any() else counted
-    _fill_unanswered(edge.unanswered, waited)
-    answers = answered.total(np.ones(len(answered.role), np.bool_))
-    edge.requests = answers + edge.unanswered.client + edge.unanswered.server
-    _fill_codes(edge, answered)
-    rows = answered.rows
-    latency = latency_ms(rows.key("latency_bucket"), rows.count, int(rows.sum_ns.sum()))
-    if latency is not None:
-        edge.latency_ms.CopyFrom(latency)
-        edge.turn_ms.CopyFrom(latency)
-    if edge.protocol == "http":
-        edge.routes.extend(_routes(counted, names))
+def _sides(
+    role: int, has_flows: Bools, has_requests: Bools, transport: Transport, requests: Requests
+) -> list[dict[str, object] | None]:
+    """What one end counted by itself; None where it was not seen."""
+    columns = {**transport.side(role), **requests.side(role)}
+    has_statuses = has_flows | requests.is_http
+    columns["statuses"] = [
+        statuses if some else None for statuses, some in zip(columns["statuses"], has_statuses.tolist(), strict=True)
+    ]
+    names = tuple(columns)
+    return [
+        dict(zip(names, some, strict=True)) if is_seen else None
+        for is_seen, *some in zip((has_flows | has_requests).tolist(), *columns.values(), strict=True)
+    ]
 
 
-def fill_turns(edge: pb.Edge, requests: Requests) -> None:
-    rows = requests.of(requests.counts).rows
-    latency = latency_ms(rows.key("latency_bucket"), rows.count, int(rows.sum_ns.sum()))
-    if latency is not None and not edge.HasField("turn_ms"):
-        edge.turn_ms.CopyFrom(latency)
+def _seen_from(edges: Edges) -> list[int]:
+    """By which ends: those of the way's connections, and of this protocol's requests."""
+    by = []
+    for role in (CLIENT, SERVER):
+        asked = edges.requests.edge[(edges.requests.role == role) & (edges.requests.edge >= 0)]
+        by.append(has(edges.flows.way[edges.flows.role == role], edges.ways)[edges.way] | has(asked, len(edges)))
+    alone = np.where(by[0], pb.SEEN_FROM_CLIENT, pb.SEEN_FROM_SERVER)
+    seen: list[int] = np.where(by[0] & by[1], pb.SEEN_FROM_BOTH, alone).tolist()
+    return seen
 
 
-def _fill_side(side: pb.Side, requests: Requests, protocol: str) -> None:
-    side.requests = requests.total(np.ones(len(requests.role), np.bool_))
-    _fill_unanswered(side.unanswered, requests)
-    if protocol == "http":
-        _fill_statuses(side.statuses, requests.of(requests.rows.key("outcome") == flow.OUTCOME_ANSWERED).rows)
-
-
-def _fill_unanswered(unanswered: pb.Unanswered, requests: Requests) -> None:
-    outcome = requests.rows.key("outcome")
-    unanswered.client = requests.total(outcome == flow.OUTCOME_UNANSWERED_CLIENT)
-    unanswered.server = requests.total(outcome == flow.OUTCOME_UNANSWERED_SERVER)
-
-
-def _fill_statuses(statuses: pb.Statuses, rows: RequestRows) -> None:
-    classes = rows.key("code") // 100
-    for name in (2, 3, 4, 5):
-        setattr(statuses, f"s{name}xx", int(rows.count[classes == name].sum()))
-    statuses.other = int(rows.count[(classes < 2) | (classes > 5)].sum())
-
-
-def _fill_codes(edge: pb.Edge, answered: Requests) -> None:
-    """The rule for errors: what the server did wrong; what the client did wrong is shown apart."""
-    rows = answered.rows
-    if edge.protocol == "http":
-        _fill_statuses(edge.statuses, rows)
-        edge.errors, edge.client_errors = edge.statuses.s5xx, edge.statuses.s4xx
-        return
-    codes = rows.key("code")
-    for code in np.unique(codes).tolist():
-        edge.codes[RCODES[code] if code < len(RCODES) else f"RCODE{code}"] = int(rows.count[codes == code].sum())
-    failed = int(rows.count[codes == _SERVFAIL].sum())
-    edge.errors = failed + edge.unanswered.client + edge.unanswered.server
-    edge.client_errors = int(rows.count[codes > 0].sum()) - failed
-
-
-def _routes(requests: Requests, names: Sequence[str]) -> list[pb.Route]:
-    """By (method, route), the most used first; beyond the bound they become one that keeps the sums."""
-    rows = requests.rows
-    keys = list(zip(rows.key("operation").tolist(), rows.key("name").tolist(), strict=True))
-    weights: Counter[tuple[int, int]] = Counter()
-    for key, count in zip(keys, rows.count.tolist(), strict=True):
-        weights[key] += count
-    kept = [key for key, _ in weights.most_common(MOST_ROUTES)]
-    place = {key: at for at, key in enumerate(kept)}
-    at = np.array([place.get(key, len(kept)) for key in keys], np.int64)
-    found = [_route(_method(op), names[name] or "(none)", requests, at == n) for n, (op, name) in enumerate(kept)]
-    if len(weights) > len(kept):
-        found.append(_route("", "(other)", requests, at == len(kept)))
-    return found
-
-
-def _route(method: str, text: str, requests: Requests, chosen: Bools) -> pb.Route:
-    rows = requests.rows.take(chosen)
-    answered = rows.take(rows.key("outcome") == flow.OUTCOME_ANSWERED)
-    route = pb.Route(method=method, route=text, requests=int(rows.count.sum()))
-    _fill_statuses(route.statuses, answered)
-    route.errors = route.statuses.s5xx
-    setattr(route, "class", "call")
-    latency = latency_ms(answered.key("latency_bucket"), answered.count, int(answered.sum_ns.sum()))
-    if latency is not None:
-        route.latency_ms.CopyFrom(latency)
-    return route
-
-
-def _method(operation: int) -> str:
-    return HTTP_METHODS[operation] if operation < len(HTTP_METHODS) else "(other)"
+def _times(rows: Rows, edges: Edges) -> tuple[list[int], list[int]]:
+    """Of the way's connections and this protocol's requests; of any request where there is neither."""
+    flows, requests = edges.flows, edges.requests
+    own = requests.edge >= 0
+    first = np.minimum(
+        earliest(rows.flows.from_ns, flows.way, edges.ways)[edges.way],
+        earliest(rows.requests.from_ns[own], requests.edge[own], len(edges)),
+    )
+    last = np.maximum(
+        latest(rows.flows.to_ns, flows.way, edges.ways)[edges.way],
+        latest(rows.requests.to_ns[own], requests.edge[own], len(edges)),
+    )
+    unknown = first == NEVER_NS
+    first[unknown] = earliest(rows.requests.from_ns, requests.way, edges.ways)[edges.way[unknown]]
+    last[unknown] = latest(rows.requests.to_ns, requests.way, edges.ways)[edges.way[unknown]]
+    return first.tolist(), last.tolist()

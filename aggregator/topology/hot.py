@@ -1,6 +1,7 @@
 """The rows of the last hour: as they came while young, in coarser slots of time as they age."""
 
 from collections.abc import Callable
+from operator import is_
 
 import numpy as np
 
@@ -18,11 +19,14 @@ class HotRows:
 
     TIERS = ((10_000_000_000, 60_000_000_000), (60_000_000_000, 2**62))  # (width, kept up to this age), in ns
     YOUNG_NS = 12_000_000_000
+    _KEPT_MERGES = 4
 
     def __init__(self, retention_ns: int) -> None:
         self._retention_ns = retention_ns
         self._young: list[Rows] = []
         self._slots: list[dict[int, Rows]] = [{} for _ in self.TIERS]
+        # For each tier, the slots of some windows and what they are together.
+        self._merges: list[list[tuple[list[Rows], Rows]]] = [[] for _ in self.TIERS]
 
     def add(self, rows: Rows) -> None:
         if len(rows):
@@ -40,18 +44,33 @@ class HotRows:
             del self._slots[-1][start]
 
     def since(self, from_ns: int) -> tuple[int, Rows]:
-        """All rows of the slots that end after `from_ns`, unmerged, and when the oldest of these slots begins."""
+        """All rows of the slots that end after `from_ns`, hardly merged, and when the oldest of these slots begins."""
         chosen: list[Rows] = []
         oldest_ns = from_ns
         for tier, (width, _) in enumerate(self.TIERS):
-            for start, rows in self._slots[tier].items():
-                if start + width > from_ns:
-                    chosen.append(rows)
-                    oldest_ns = min(oldest_ns, start)
+            slots = {start: rows for start, rows in self._slots[tier].items() if start + width > from_ns}
+            if slots:
+                chosen.append(self._merged_slots(tier, list(slots.values())))
+                oldest_ns = min(oldest_ns, *slots)
         young = self._compact_young()
         flows = [rows.flows for rows in chosen] + [young.flows.take(young.flows.to_ns > from_ns)]
         requests = [rows.requests for rows in chosen] + [young.requests.take(young.requests.to_ns > from_ns)]
         return oldest_ns, Rows(concatenate(flows, FlowRows.empty()), concatenate(requests, RequestRows.empty()))
+
+    def _merged_slots(self, tier: int, slots: list[Rows]) -> Rows:
+        """Slots are asked for far more often than they change."""
+        for known in self._merges[tier]:
+            if len(known[0]) == len(slots) and all(map(is_, known[0], slots)):
+                return known[1]
+        self._merges[tier] = [(slots, merge(slots)), *self._merges[tier][: self._KEPT_MERGES - 1]]
+        return self._merges[tier][0][1]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_merges"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._merges = [[] for _ in self.TIERS]
 
     def parts(self) -> tuple[Rows, list[dict[int, Rows]]]:
         """Everything that is held, for a checkpoint."""

@@ -1,25 +1,36 @@
 """Latency from base-2 exponential buckets: the mean is exact, quantiles are a bucket's middle (within 5 %)."""
 
+from typing import Final, TypeAlias
+
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.columns import HISTOGRAM_SCALE
 
+from aggregator.topology.tallies import numbered, total
+
 Ints = npt.NDArray[np.int64]
+Fields: TypeAlias = dict[str, float]
 _MS = 1e6
+_QUANTILES: Final = (0.5, 0.95, 0.99)
+# The geometric middle: no value in the bucket is further off than half its width.
+_MIDDLES_MS: Final = np.array([2.0 ** ((bucket + 0.5) / 2**HISTOGRAM_SCALE) / _MS for bucket in range(512)])
 
 
-def latency_ms(buckets: Ints, counts: Ints, sum_ns: int) -> pb.Latency | None:
-    """None without a sample. `buckets` may repeat and need no order."""
-    total = int(counts.sum())
-    if not total:
-        return None
-    order = np.argsort(buckets, kind="stable")
-    reached = np.cumsum(counts[order])
-    p50, p95, p99 = (_middle_ms(int(buckets[order][np.searchsorted(reached, q * total)])) for q in (0.5, 0.95, 0.99))
-    return pb.Latency(mean=sum_ns / total / _MS, p50=p50, p95=p95, p99=p99)
-
-
-def _middle_ms(bucket: int) -> float:
-    """The geometric middle: no value in the bucket is further off than half its width."""
-    return float(2.0 ** ((bucket + 0.5) / 2**HISTOGRAM_SCALE)) / _MS
+def latencies_ms(at: Ints, buckets: Ints, counts: Ints, sums_ns: Ints, size: int) -> list[Fields | None]:
+    """For each group the fields of a Latency, None without a sample. `at`: each row's group; buckets may repeat."""
+    totals = total(counts, at, size)
+    if not totals.any():
+        return [None] * size
+    lowest, width = int(buckets.min()), int(np.ptp(buckets)) + 1
+    cell, codes = numbered(at * width + (buckets - lowest))
+    reached = np.cumsum(total(counts, cell, len(codes)))
+    before = np.cumsum(totals) - totals
+    columns = [total(sums_ns, at, size) / np.maximum(totals, 1) / _MS]
+    for quantile in _QUANTILES:
+        wanted = before + np.ceil(quantile * totals).astype(np.int64)
+        found = np.minimum(np.searchsorted(reached, wanted), len(codes) - 1)
+        columns.append(_MIDDLES_MS[codes[found] % width + lowest])
+    return [
+        {"mean": mean, "p50": p50, "p95": p95, "p99": p99} if some else None
+        for some, mean, p50, p95, p99 in zip(totals.tolist(), *(column.tolist() for column in columns), strict=True)
+    ]

@@ -1,0 +1,174 @@
+"""Which edge each row counts in: an edge is two ends, a port of the server's, and a protocol. Pure."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from plumbline.v1 import flow_pb2 as flow
+
+from aggregator.records import SERVER
+from aggregator.topology.columns import CLIENT_OWNS, FlowRows, RequestRows, Rows
+from aggregator.topology.flows import Flows, Texts
+from aggregator.topology.tallies import has, largest_first, numbered, total, union
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+NO_EDGE: Final = -1
+# Which recognised protocol has a port's connections when no request tells; the first one that was seen.
+_PRECEDENCE: Final = (flow.PROTOCOL_HTTP, flow.PROTOCOL_DNS, flow.PROTOCOL_TLS)
+_KINDS: Final = 64
+_PORTS: Final = 1 << 16
+_BARE: Final = (flow.PROTOCOL_TCP, flow.PROTOCOL_UDP)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Rows of one kind. `way`: which (source, target, port) each is of; `edge`: NO_EDGE for what is no edge's own.
+
+    `role` is the end that counted, `counts` whether the edge's numbers are these.
+    """
+
+    way: Ints
+    edge: Ints
+    role: Ints
+    counts: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Per edge: positions of both ends, port, protocol, its way, and whether connections are counted in it."""
+
+    source: Ints
+    target: Ints
+    port: Ints
+    kind: Ints
+    way: Ints
+    ways: int
+    carries: Bools
+    flows: Placed
+    requests: Placed
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+def shown(rows: Rows, flows: Flows) -> Rows:
+    """Without what the other side's rows say better."""
+    transport, requests = rows.flows, rows.requests
+    return Rows(transport.take(flows.target[transport.flow] >= 0), requests.take(flows.target[requests.flow] >= 0))
+
+
+def placed(rows: Rows, flows: Flows, texts: Texts) -> Edges:
+    """`rows` as `shown` gives them, not empty."""
+    split = len(rows.flows)
+    one = np.concatenate([rows.flows.flow, rows.requests.flow])
+    way, ways, (source, target, port) = _ways(rows, one, flows, texts)
+    carrier = way * 2 + (flows.facts.transport[one] != flow.TRANSPORT_TCP)
+    protocol = rows.requests.key("protocol")
+    main = _main_protocols(rows, protocol, carrier, 2 * ways, flows)
+    carried = np.arange(2 * ways) // 2 * _KINDS + main
+    spoken = way[split:] * _KINDS + protocol
+    used = np.concatenate([carried[has(carrier, 2 * ways)], spoken[~np.isin(protocol, _BARE)]])
+    edges = numbered(used)[1]
+    of_way = edges // _KINDS
+    of_carrier = _positions(edges, carried)
+    return Edges(
+        source=source[of_way],
+        target=target[of_way],
+        port=port[of_way],
+        kind=edges % _KINDS,
+        way=of_way,
+        ways=ways,
+        carries=has(of_carrier[has(carrier, 2 * ways)], len(edges)),
+        flows=_placed(rows.flows, way[:split], ways, of_carrier[carrier[:split]], flows),
+        requests=_placed(rows.requests, way[split:], ways, _edges_of_requests(edges, spoken, ways), flows),
+    )
+
+
+def _ways(rows: Rows, one: Ints, flows: Flows, texts: Texts) -> tuple[Ints, int, tuple[Ints, Ints, Ints]]:
+    """(way of each row, how many, (source, target, port) of each). By flow, but for rows that were named apart."""
+    target = np.concatenate(_targets(rows.flows, rows.requests, flows, texts))
+    vertices = np.array(flows.vertices, np.int64)  # after it: a name that is new makes an end
+
+    def code(ids: Ints, targets: Ints) -> Ints:
+        pair = vertices[flows.source[ids]] * len(vertices) + vertices[targets]
+        return pair * _PORTS + flows.facts.port[ids]
+
+    own = code(np.arange(len(flows.target)), flows.target)
+    apart = np.flatnonzero(target != flows.target[one])
+    others = code(one[apart], target[apart])
+    ways = np.unique(np.concatenate([own[has(one, len(own))], others]))
+    way = _positions(ways, own)[one]
+    way[apart] = np.searchsorted(ways, others)
+    pair = ways // _PORTS
+    return way, len(ways), (pair // len(vertices), pair % len(vertices), ways % _PORTS)
+
+
+def _positions(ascending: Ints, wanted: Ints) -> Ints:
+    """Where each one is; anywhere, for one that is not there."""
+    return np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+
+
+def _edges_of_requests(edges: Ints, spoken: Ints, ways: int) -> Ints:
+    """Most ways have one edge; only what is not of the first one is looked for."""
+    found = _positions(edges, np.arange(ways) * _KINDS)[spoken // _KINDS]
+    others = np.flatnonzero(edges[found] != spoken)
+    found[others] = _positions(edges, spoken[others])
+    found[edges[found] != spoken] = NO_EDGE
+    return found
+
+
+def _placed(rows: FlowRows | RequestRows, way: Ints, ways: int, edge: Ints, flows: Flows) -> Placed:
+    """What counts: the server's rows, and the client's where the server's end cannot tell; the client's alone if it
+    never did."""
+    role = flows.facts.role[rows.flow]
+    server = role == SERVER
+    heard = has(way[server], ways)
+    counts = server | (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow] | ~heard[way]
+    return Placed(way, edge, role, counts)
+
+
+def _main_protocols(rows: Rows, protocol: Ints, carrier: Ints, carriers: int, flows: Flows) -> Ints:
+    """For each way by TCP, and by what else, the protocol that its connections belong to: the most used one that was
+    recognised."""
+    own = rows.flows
+    of_flow, of_request = carrier[: len(own)], carrier[len(own) :]
+    main = np.where(np.arange(carriers) % 2 == 0, flow.PROTOCOL_TCP, flow.PROTOCOL_UDP).astype(np.int64)
+    bits = union(own.protocols | flows.protocols[own.flow], of_flow, carriers)
+    for known in reversed(_PRECEDENCE):
+        main[(bits >> known & 1).astype(np.bool_)] = known
+    recognised = np.flatnonzero(protocol != flow.PROTOCOL_TCP)
+    at, codes = numbered(of_request[recognised] * _KINDS + protocol[recognised])
+    weights = total(rows.requests.count[recognised], at, len(codes))
+    order, rank = largest_first(codes // _KINDS, weights, codes % _KINDS)
+    best = codes[order[rank == 0]]
+    main[best // _KINDS] = best % _KINDS
+    return main
+
+
+def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:
+    """Targets of flow rows and of request rows. Outside ones have the name that was asked for; connections of a
+    flow go to the name that most of its requests asked for."""
+    target = flows.target[requests.flow]
+    hosts = requests.key("host")
+    weights: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    outside = np.flatnonzero(flows.outside[requests.flow] & (hosts > 0))
+    if len(outside):
+        target = target.copy()
+        named = {host: texts.named_by_host(texts.names[host]) for host in np.unique(hosts[outside]).tolist()}
+        for row in outside.tolist():
+            name = named[int(hosts[row])]
+            if name is not None:
+                target[row] = name
+                weights[int(requests.flow[row])][name] += int(requests.count[row])
+    flow_target = flows.target[transport.flow]
+    if weights:
+        best = {one: max(sorted(names), key=lambda name: names[name]) for one, names in weights.items()}
+        flow_target = np.array(
+            [best.get(one, old) for one, old in zip(transport.flow.tolist(), flow_target.tolist(), strict=True)],
+            np.int64,
+        )
+    return flow_target, target
