@@ -68,10 +68,12 @@ class Store:
         self.saved_position = self._restore_checkpoint()
         self._journal.skip_to(self.saved_position)
         records = refused = 0
+        # A journal whose beginning was cut is whole only together with the checkpoint that it was cut at.
+        is_whole = self.saved_position > 0 or self._journal.oldest_position == 0
         for _, record in self._journal.replay(self.saved_position):
             records += 1
             try:
-                self.estate.replay(record)
+                self.estate.replay(record, is_whole)
             except Refused:
                 refused += 1
         return Restored(self.saved_position, records, refused, time.monotonic() - started)

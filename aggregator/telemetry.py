@@ -192,6 +192,12 @@ class Telemetry(Collector):
         for reason, count in sorted(self._totals.refused.items()):
             refused.add_metric([reason], count)
         yield refused
+        dropped = CounterMetricFamily(
+            "plumbline_aggregator_dropped", "What of the agents' words was given up.", labels=["reason"]
+        )
+        for reason, count in sorted(self.live.store.estate.dropped().items() if self.live else ()):
+            dropped.add_metric([reason], count)
+        yield dropped
         build = GaugeMetricFamily("plumbline_aggregator_build_info", "Always 1.", labels=["version"])
         build.add_metric([VERSION], 1)
         yield build
@@ -213,7 +219,7 @@ class Telemetry(Collector):
         yield "watchers", "Readers that watch the graph.", live.watchers
         yield "snapshot_seconds", "What the newest snapshot took.", live.snapshot_seconds
         yield "journal_bytes", "Journal that no checkpoint covers yet.", live.store.position - live.store.saved_position
-        for name, value in live.store.estate.numbers().items():
+        for name, value in live.store.estate.held().items():
             yield f"known_{name}", f"How many {name} are held.", value
 
     def _counters(self) -> Iterator[tuple[str, str, float]]:

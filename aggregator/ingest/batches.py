@@ -1,5 +1,6 @@
 """Hellos and batches into rows. A message that cannot be used is refused with its reason, whole."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +36,7 @@ class Ingest:
 
     def __init__(self, max_flows: int, max_names: int) -> None:
         self.tables = Tables()
-        self.undefined_rows = 0
+        self.dropped: Counter[str] = Counter()  # what was given up, by reason
         self._max_flows = max_flows
         self._max_names = max_names
 
@@ -71,10 +72,22 @@ class Ingest:
             spans=spans,
             flows=_timed(self._flow_ids(epoch, checked.flows), spans),
             requests=_timed(self._request_ids(epoch, checked.requests), spans),
-            owned=[owned for claim in batch.ownerships if (owned := _owned(epoch, claim)) is not None],
-            told=[told for answer in batch.dns_answers if (told := _told(epoch, answer)) is not None],
+            owned=self._owned(epoch, batch),
+            told=self._told(epoch, batch),
             status=_status(batch.host_status, offset) if batch.HasField("host_status") else None,
         )
+
+    def has_batches(self, key: HostKey, epoch_number: int) -> bool:
+        """Whether any batch of this epoch is known."""
+        host = self.tables.hosts.known(key)
+        epoch = None if host is None else self.tables.epochs.get(host)
+        return epoch is not None and epoch.number == epoch_number and bool(epoch.sequences.highest)
+
+    def refuse(self, host: int, epoch_number: int, sequence: int) -> None:
+        """A batch that can never be used is acknowledged too: what comes after it is no gap."""
+        epoch = self.tables.epochs.get(host)
+        if epoch is not None and epoch.number == epoch_number and sequence:
+            epoch.sequences.add(sequence)
 
     def _define(self, host: int, epoch: Epoch, batch: pb.Batch) -> None:
         tables = self.tables
@@ -86,48 +99,69 @@ class Ingest:
             ours = tables.endpoints.id_of(value) if known < 0 else tables.endpoints.improve(known, value)
             epoch.endpoints.define(one.id, ours)
         for name in batch.names:
-            text = name.text if len(tables.names) < self._max_names else FIXED_NAMES[wire.OTHER_NAME]
-            kind = name.kind if text == name.text else 0
-            epoch.names.define(name.id, tables.names.id_of(Name(kind, text)))
+            epoch.names.define(name.id, self._name(Name(name.kind, name.text)))
         for flow in batch.flow_definitions:
             endpoint = epoch.endpoints.one(flow.endpoint)
             epoch.flows.define(flow.id, self._flow(endpoint, flow) if endpoint >= 0 else -1)
 
+    def _name(self, value: Name) -> int:
+        names = self.tables.names
+        if names.known(value) is None and len(names) >= self._max_names:
+            self.dropped["names_full"] += 1
+            value = Name(0, FIXED_NAMES[wire.OTHER_NAME])
+        return names.id_of(value)
+
     def _flow(self, endpoint: int, flow: pb.FlowDefinition) -> int:
-        if len(self.tables.flows) >= self._max_flows:
-            return self.tables.flows.id_of(Flow(endpoint, _NOWHERE, _NOWHERE, 0, flow.role, flow.transport, b"", 0))
-        return self.tables.flows.id_of(
-            Flow(
-                endpoint=endpoint,
-                local_address=flow.local_address,
-                peer_address=flow.peer_address,
-                port=flow.port,
-                role=flow.role,
-                transport=flow.transport,
-                asked_address=flow.asked_address,
-                asked_port=flow.asked_port,
-            )
+        flows = self.tables.flows
+        value = Flow(
+            endpoint=endpoint,
+            local_address=flow.local_address,
+            peer_address=flow.peer_address,
+            port=flow.port,
+            role=flow.role,
+            transport=flow.transport,
+            asked_address=flow.asked_address,
+            asked_port=flow.asked_port,
         )
+        if flows.known(value) is None and len(flows) >= self._max_flows:
+            # One for all that has no room: it keeps their sums.
+            self.dropped["flows_full"] += 1
+            value = Flow(endpoint, _NOWHERE, _NOWHERE, 0, flow.role, flow.transport, b"", 0)
+        return flows.id_of(value)
 
     def _flow_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
         ours = {name: column.astype(np.int64) for name, column in rows.items()}
         ours["flow"] = epoch.flows.of(rows["flow"])
         return self._defined(ours)
 
+    def _request_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
+        ours = self._flow_ids(epoch, rows)
+        for column in ("name", "host"):
+            ids = epoch.names.of(ours[column])
+            undefined = ids < 0
+            self.dropped["undefined_name"] += int(undefined.sum())
+            # Such a row has no name, and counts all the same.
+            ours[column] = np.where(undefined, epoch.names.one(wire.NO_NAME), ids)
+        return ours
+
     def _defined(self, rows: dict[str, Array]) -> dict[str, Array]:
         """Without rows of flows that were never defined, which are counted: their agent is wrong about itself."""
         known = rows["flow"] >= 0
         if known.all():
             return rows
-        self.undefined_rows += int((~known).sum())
+        self.dropped["undefined_flow"] += int((~known).sum())
         return {name: column[known] for name, column in rows.items()}
 
-    def _request_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
-        ours = {name: column.astype(np.int64) for name, column in rows.items()}
-        ours["flow"] = epoch.flows.of(rows["flow"])
-        ours["name"] = np.maximum(epoch.names.of(rows["name"]), 0)
-        ours["host"] = np.maximum(epoch.names.of(rows["host"]), 0)
-        return self._defined(ours)
+    def _owned(self, epoch: Epoch, batch: pb.Batch) -> list[Owned]:
+        owned = [one for claim in batch.ownerships if (one := _owned(epoch, claim)) is not None]
+        self.dropped["undefined_endpoint"] += len(batch.ownerships) - len(owned)
+        return owned
+
+    def _told(self, epoch: Epoch, batch: pb.Batch) -> list[Told]:
+        answers = [answer for answer in batch.dns_answers if answer.name]
+        told = [one for answer in answers if (one := _told(epoch, answer)) is not None]
+        self.dropped["undefined_endpoint"] += len(answers) - len(told)
+        return told
 
 
 def _timed(rows: dict[str, Array], spans: tuple[Array, Array]) -> dict[str, Array]:
@@ -155,7 +189,7 @@ def _owned(epoch: Epoch, claim: pb.Ownership) -> Owned | None:
 
 def _told(epoch: Epoch, answer: pb.DnsAnswer) -> Told | None:
     endpoint = epoch.endpoints.one(answer.endpoint)
-    if endpoint < 0 or not answer.name:
+    if endpoint < 0:
         return None
     return Told(endpoint, answer.name, tuple(answer.addresses), answer.time.ToNanoseconds() + epoch.clock_offset_ns)
 

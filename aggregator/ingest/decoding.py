@@ -31,7 +31,7 @@ _LAST_SECOND: Final = 4_102_444_800  # the year 2100
 _LONGEST_TEXT_BYTES: Final = 4096
 _ADDRESS_BYTES: Final = 16
 _LIMITS: Final[Mapping[str, int]] = {"protocol": 63, "operation": 63, "outcome": 15, "latency_bucket": 511}
-_COUNTS: Final = ("count", "sum_ns")
+_MOST_IDS: Final = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +109,26 @@ def _check_definitions(batch: Batch) -> None:
         _check_address(flow.local_address, flow.peer_address)
         if flow.asked_address:
             _check_address(flow.asked_address)
-    for name in batch.names:
-        if name.id < FIRST_NAME_ID:
-            raise Refused("name", f"Name {name.id} has a fixed meaning and cannot be defined.")
     for owned in batch.ownerships:
         _check_address(owned.address)
     for answer in batch.dns_answers:
         _check_address(*answer.addresses)
     if batch.HasField("host_status"):
         _check_address(*batch.host_status.addresses)
+    _check_ids(batch)
     _check_ports([flow.port for flow in batch.flow_definitions], [flow.asked_port for flow in batch.flow_definitions])
     _check_ports([owned.port for owned in batch.ownerships])
     _check_texts(batch)
+
+
+def _check_ids(batch: Batch) -> None:
+    """Agents count from 0: what is far beyond would only take room."""
+    for name in batch.names:
+        if name.id < FIRST_NAME_ID:
+            raise Refused("name", f"Name {name.id} has a fixed meaning and cannot be defined.")
+    for id_ in (one.id for some in (batch.endpoints, batch.flow_definitions, batch.names) for one in some):
+        if id_ > _MOST_IDS:
+            raise Refused("id", f"An agent's ids end at {_MOST_IDS}; {id_} is beyond.")
 
 
 def _check_address(*addresses: bytes) -> None:

@@ -1,18 +1,16 @@
 """Dense ids for what agents define: one value, one id, for the aggregator's life."""
 
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregator.ingest.sequences import Sequences
-from aggregator.records import Endpoint, Flow, HostKey, Name, Refused
+from aggregator.records import Endpoint, Flow, HostKey, Name
 
 T = TypeVar("T", bound=tuple[object, ...])
 Ids = npt.NDArray[np.int64]
-
-MOST_IDS: Final = 1 << 23
 
 
 class Table(Generic[T]):
@@ -20,10 +18,14 @@ class Table(Generic[T]):
 
     def __init__(self) -> None:
         self.values: list[T] = []
+        self.improved = 0  # how often a value became a better one
         self._ids: dict[T, int] = {}
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def known(self, value: T) -> int | None:
+        return self._ids.get(value)
 
     def id_of(self, value: T) -> int:
         known = self._ids.get(value)
@@ -36,6 +38,7 @@ class Table(Generic[T]):
         """The same thing, better known: it keeps its id, unless the better value has one already."""
         if value in self._ids:
             return self._ids[value]
+        self.improved += 1
         del self._ids[self.values[known]]
         self.values[known], self._ids[value] = value, known
         return known
@@ -48,9 +51,6 @@ class Translation:
         self._ours = np.full(64, -1, np.int64)
 
     def define(self, theirs: int, ours: int) -> None:
-        """Raises Refused for an id that no agent gives: they count from 0."""
-        if theirs > MOST_IDS:
-            raise Refused("id", f"An agent's ids end at {MOST_IDS}; {theirs} is beyond.")
         if theirs >= len(self._ours):
             grown = np.full(max(theirs + 1, 2 * len(self._ours)), -1, np.int64)
             grown[: len(self._ours)] = self._ours

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Final, TypeAlias
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import CLIENT, SERVER, End, Flow, text_of
+from aggregator.records import ANY_PORT, CLIENT, SERVER, End, Flow, text_of
 from aggregator.resolve.names import DnsMemory, host_name
 from aggregator.resolve.ownership import Ownership, Place, is_loopback
 from aggregator.resolve.vertices import Ends, named_end, prefixed
 from aggregator.topology.coverage import HostCoverage
+from aggregator.topology.lives import Lives
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -44,22 +45,6 @@ class Resolved:
     provisional: bool = False  # something may resolve better a moment later
 
 
-@dataclass(slots=True)
-class Times:
-    """Per flow id, when it was first and last seen; grows with the table."""
-
-    first_ns: list[int] = field(default_factory=list)
-    last_ns: list[int] = field(default_factory=list)
-
-    def note(self, flows: Ints, from_ns: Ints, to_ns: Ints) -> None:
-        for one, first, last in zip(flows.tolist(), from_ns.tolist(), to_ns.tolist(), strict=True):
-            while one >= len(self.first_ns):
-                self.first_ns.append(2**62)
-                self.last_ns.append(0)
-            self.first_ns[one] = min(self.first_ns[one], first)
-            self.last_ns[one] = max(self.last_ns[one], last)
-
-
 class Resolver:
     """Answers are kept until a claim, a DNS answer or a flow is new."""
 
@@ -80,12 +65,16 @@ class Resolver:
         self._cluster = cluster
         self.ends = Ends()
         self._end_of_endpoint: dict[int, int] = {}
+        self._improved = 0
 
     @property
     def flows_known(self) -> int:
         return len(self._tables.flows)
 
     def end_of(self, endpoint: int) -> int:
+        if self._improved != self._tables.endpoints.improved:
+            self._improved = self._tables.endpoints.improved
+            self._end_of_endpoint.clear()
         known = self._end_of_endpoint.get(endpoint)
         if known is None:
             value = self._tables.endpoints.values[endpoint]
@@ -106,8 +95,10 @@ class Resolver:
         owner = self._owner(value, time_ns)
         return one if owner is None else self._tables.flows.id_of(value._replace(far_endpoint=owner))
 
-    def resolve(self, times: Times, now_ns: int) -> Resolved:
+    def resolve(self, lives: Lives, now_ns: int) -> Resolved:
         flows = self._tables.flows.values
+        lives.grow(len(flows))
+        first_ns, last_ns = lives.first_ns.tolist(), lives.last_ns.tolist()
         size = len(flows)
         source, target, target_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
         outside, moved, shared = (np.zeros(size, np.bool_) for _ in range(3))
@@ -116,15 +107,15 @@ class Resolver:
         callings: defaultdict[Calling, list[int]] = defaultdict(list)
         for one, value in enumerate(flows):
             if value.role == CLIENT:
-                self._resolve_client(found, one, value, _last(times, one), host_addresses)
+                self._resolve_client(found, one, value, last_ns[one], host_addresses)
                 if found.target_host[one] >= 0:
                     target = found.ends[found.target[one]].endpoint
                     callings[value.local_address, target, value.port, value.transport].append(one)
         callers = self._callers(found, callings)
         for one, value in enumerate(flows):
             if value.role == SERVER:
-                fresh = now_ns - _first(times, one) < self._grace_ns(value)
-                self._resolve_server(found, one, value, _last(times, one), callers, host_addresses, fresh)
+                fresh = now_ns - first_ns[one] < self._grace_ns(value)
+                self._resolve_server(found, one, value, last_ns[one], callers, host_addresses, fresh)
         return found
 
     def _callers(self, found: Resolved, callings: Mapping[Calling, list[int]]) -> dict[Calling, set[int]]:
@@ -139,7 +130,7 @@ class Resolver:
     ) -> None:
         found.source[one] = self.end_of(value.endpoint)
         owner = value.far_endpoint if value.far_endpoint >= 0 else self._owner(value, time_ns)
-        found.moved[one] = value.far_endpoint < 0 and self._ownership.has_moved(value.peer_address)
+        found.moved[one] = value.far_endpoint < 0 and self._has_moved(value)
         if owner is not None:
             found.target[one] = self.end_of(owner)
             found.target_host[one] = self._tables.endpoints.values[owner].host
@@ -147,7 +138,7 @@ class Resolver:
         host = self._host_behind(value, host_addresses)
         if host is not None:
             found.target[one] = self.ends.id_of(host)
-        elif self._is_inside(value.peer_address):
+        elif self._is_inside(value):
             found.target[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
             found.outside[one] = True
@@ -167,8 +158,8 @@ class Resolver:
         found.target_host[one] = self._tables.endpoints.values[value.endpoint].host
         owner = value.far_endpoint
         if owner < 0:
-            found.moved[one] = self._ownership.has_moved(value.peer_address)
-            whole = self._ownership.owner_of_all_ports(value.peer_address, time_ns, self._place(value.endpoint))
+            found.moved[one] = self._has_moved(value)
+            whole = self._owner(value, time_ns)
             owner = -1 if whole is None else whole
         if owner >= 0:
             found.source[one] = self.end_of(owner)
@@ -180,7 +171,7 @@ class Resolver:
         elif known or (shared and fresh):
             found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
             found.provisional |= not known
-        elif shared or self._is_inside(value.peer_address):
+        elif shared or self._is_inside(value):
             found.source[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
             found.source[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL))
@@ -207,8 +198,13 @@ class Resolver:
     def _host_addresses(self) -> dict[bytes, int]:
         return {address: host for host, known in self._coverage.items() for address in known.addresses}
 
-    def _is_inside(self, address: bytes) -> bool:
-        if self._ownership.knows(address) or is_loopback(address):
+    def _has_moved(self, value: Flow) -> bool:
+        port = ANY_PORT if value.role == SERVER else value.port
+        return self._ownership.has_moved(value.peer_address, port, value.transport, self._place(value.endpoint))
+
+    def _is_inside(self, value: Flow) -> bool:
+        address = value.peer_address
+        if is_loopback(address) or self._ownership.knows(address, self._place(value.endpoint)):
             return True
         parsed = IPv6Address(address)
         plain = parsed.ipv4_mapped or parsed
@@ -227,11 +223,3 @@ class Resolver:
     def _grace_ns(self, value: Flow) -> int:
         known = self._coverage.get(self._tables.endpoints.values[value.endpoint].host)
         return _GRACE_INTERVALS * (known.interval_ns if known else 1_000_000_000)
-
-
-def _first(times: Times, one: int) -> int:
-    return times.first_ns[one] if one < len(times.first_ns) else 0
-
-
-def _last(times: Times, one: int) -> int:
-    return times.last_ns[one] if one < len(times.last_ns) else 0

@@ -33,20 +33,25 @@ class DnsMemory:
     def __init__(self) -> None:
         self._told: OrderedDict[tuple[int, bytes], dict[str, int]] = OrderedDict()
         self.version = 0
+        self.dropped = 0  # answers that had no room any more
+
+    def __len__(self) -> int:
+        return len(self._told)
 
     def add(self, told: Told) -> None:
         for address in told.addresses:
             key = (told.endpoint, address)
             names = self._told.setdefault(key, {})
-            if told.name not in names:
-                self.version += 1
-            names.pop(told.name, None)
-            names[told.name] = told.time_ns
+            before = self.name_of(*key)
+            names[told.name] = max(told.time_ns, names.pop(told.name, 0))
             if len(names) > _KEPT_NAMES:
                 del names[next(iter(names))]
+                self.dropped += 1
             self._told.move_to_end(key)
+            self.version += self.name_of(*key) != before
         while len(self._told) > _KEPT_PAIRS:
             self._told.popitem(last=False)
+            self.dropped += 1
 
     def name_of(self, endpoint: int, address: bytes) -> OutsideName | None:
         """The last name that this client was told for this address."""

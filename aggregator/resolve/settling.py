@@ -1,34 +1,63 @@
 """Gives rows what only their own time can tell: whose a far address was, and which end's numbers count."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.resolve.ends import Resolved, Resolver, Times
+from aggregator.resolve.ends import Resolved, Resolver
 from aggregator.topology.columns import CLIENT_OWNS, OPEN, SERVER_OWNS, FlowRows, RequestRows, Rows
 from aggregator.topology.coverage import HostCoverage
+from aggregator.topology.lives import Lives
 
-Ints = npt.NDArray[np.int64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+# What is known of a server's host, and times -> whose numbers count then.
+Decide: TypeAlias = Callable[[HostCoverage | None, Ints], Ints]
 
 
 class Settler:
     """Settled rows of one flow may be merged over time without losing who they were about."""
 
-    def __init__(self, resolver: Resolver, coverage: Mapping[int, HostCoverage], times: Times) -> None:
+    def __init__(self, resolver: Resolver, coverage: Mapping[int, HostCoverage], lives: Lives) -> None:
         self._resolver = resolver
         self._coverage = coverage
-        self._times = times
+        self._lives = lives
 
-    def settled(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
+    def for_good(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
+        """For rows that are kept. Whose numbers count stays open while the server's agent may still tell its own:
+        one that is silent may only be cut off."""
+        return self._settled(rows, resolved, now_ns, self._certain)
+
+    def for_now(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
+        """For a snapshot: what is open counts as it looks at this moment."""
+        return self._settled(rows, resolved, now_ns, lambda known, times_ns: self._likely(known, times_ns, now_ns))
+
+    @staticmethod
+    def _certain(known: HostCoverage | None, times_ns: Ints) -> Ints:
+        """The server's end where its host's agent was there at the time, the client's where none was."""
+        authority = np.full(len(times_ns), OPEN, np.int64)
+        if known is not None:
+            authority[known.told(times_ns)] = SERVER_OWNS
+            authority[known.missed(times_ns)] = CLIENT_OWNS
+        return authority
+
+    @staticmethod
+    def _likely(known: HostCoverage | None, times_ns: Ints, now_ns: int) -> Ints:
+        authority = np.full(len(times_ns), CLIENT_OWNS, np.int64)
+        if known is not None:
+            authority[known.covers(times_ns, now_ns)] = SERVER_OWNS
+        return authority
+
+    def _settled(self, rows: Rows, resolved: Resolved, now_ns: int, decide: Decide) -> Rows:
         flows, requests = rows.flows, rows.requests
         flow_ids, request_ids = self._pinned(flows, resolved), self._pinned(requests, resolved)
         if self._resolver.flows_known > len(resolved.source):
-            resolved = self._resolver.resolve(self._times, now_ns)  # pinning has made flows
+            resolved = self._resolver.resolve(self._lives, now_ns)  # pinning has made flows
         return Rows(
             FlowRows(
                 flow_ids,
-                self._authority(flows, flow_ids, resolved, now_ns),
+                self._authority(flows, flow_ids, resolved, decide),
                 flows.from_ns,
                 flows.to_ns,
                 flows.counts,
@@ -36,7 +65,7 @@ class Settler:
             ),
             RequestRows(
                 request_ids,
-                self._authority(requests, request_ids, resolved, now_ns),
+                self._authority(requests, request_ids, resolved, decide),
                 requests.from_ns,
                 requests.to_ns,
                 requests.detail,
@@ -54,18 +83,15 @@ class Settler:
         ids, middle = rows.flow.copy(), rows.middle_ns
         for at in moved.tolist():
             ids[at] = self._resolver.settle_far(int(ids[at]), int(middle[at]))
-        self._times.note(ids[moved], rows.from_ns[moved], rows.to_ns[moved])
+        self._lives.note_times(ids[moved], rows.from_ns[moved], rows.to_ns[moved])
         return ids
 
-    def _authority(self, rows: FlowRows | RequestRows, ids: Ints, resolved: Resolved, now_ns: int) -> Ints:
-        """The server's end counts where its host's agent covered the row's time, else the client's."""
+    def _authority(self, rows: FlowRows | RequestRows, ids: Ints, resolved: Resolved, decide: Decide) -> Ints:
+        """Of rows that are open yet, by the host of their server where that is one of ours."""
         authority = rows.authority.copy()
         undecided = authority == OPEN
         hosts, middle = resolved.target_host[ids], rows.middle_ns
-        authority[undecided] = CLIENT_OWNS
         for host in np.unique(hosts[undecided]).tolist():
-            if host >= 0:
-                here = np.flatnonzero(undecided & (hosts == host))
-                covered = self._coverage[host].covers(middle[here], now_ns)
-                authority[here[covered]] = SERVER_OWNS
+            here = np.flatnonzero(undecided & (hosts == host))
+            authority[here] = decide(self._coverage.get(host), middle[here])
         return authority

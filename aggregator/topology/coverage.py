@@ -64,10 +64,26 @@ class HostCoverage:
         spans = np.array(self.covered, np.int64)
         if not self.is_stale(now_ns):
             spans[-1, 1] = FOREVER_NS
-        at = np.searchsorted(spans[:, 0], times_ns, side="right") - 1
-        covered: npt.NDArray[np.bool_] = (at >= 0) & (times_ns < spans[np.maximum(at, 0), 1])
-        return covered
+        return _within(spans, times_ns)
+
+    def told(self, times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """For each time whether this host's agent has told of it, or will: it was there. That never changes."""
+        return _within(np.array(self.covered, np.int64).reshape(-1, 2), times_ns)
+
+    def missed(self, times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """For each time whether no agent was there. That never changes: a later one has begun since."""
+        if not self.covered:
+            return np.zeros(len(times_ns), np.bool_)
+        return (times_ns < self.covered[-1][0]) & ~self.told(times_ns)
 
     def _add_blind(self, blind: Blind) -> None:
         self.blind.append(blind)
         del self.blind[:-KEPT_BLIND]
+
+
+def _within(spans: npt.NDArray[np.int64], times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    if not len(spans):
+        return np.zeros(len(times_ns), np.bool_)
+    at = np.searchsorted(spans[:, 0], times_ns, side="right") - 1
+    within: npt.NDArray[np.bool_] = (at >= 0) & (times_ns < spans[np.maximum(at, 0), 1])
+    return within

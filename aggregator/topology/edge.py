@@ -57,7 +57,7 @@ def drawn(rows: Rows, edges: Edges, flows: Flows, texts: Texts, is_self: Callabl
     for (source, target, kind), first, last, some in zip(ends, first_ns, last_ns, values, strict=True):
         fields = dict(zip(names, some, strict=True))
         fields["class"] = pb.EDGE_CLASS_SELF if own[source] or own[target] else pb.EDGE_CLASS_TRAFFIC
-        fields["protocol"] = word = _WORDS.get(kind, "tcp")
+        fields["protocol"] = word = _WORDS.get(kind) or f"protocol-{kind}"
         caller, called = flows.ends[source].id, flows.ends[target].id
         yield Drawn(f"{caller}>{called}:{fields['port']}/{word}", caller, called, first, last, fields)
 

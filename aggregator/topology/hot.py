@@ -5,7 +5,7 @@ from operator import is_
 
 import numpy as np
 
-from aggregator.topology.columns import FlowRows, RequestRows, Rows, concatenate, merge
+from aggregator.topology.columns import OPEN, FlowRows, RequestRows, Rows, concatenate, merge
 
 Settle = Callable[[Rows], Rows]
 
@@ -13,8 +13,8 @@ Settle = Callable[[Rows], Rows]
 class HotRows:
     """The rows of the last `retention_ns`: as they came while young, then in slots of 10 s, then of 60 s.
 
-    `settle` gives young rows their final authority, and pins the flows whose far address changes hands: after
-    it rows of one flow may be merged over time without losing who they were about.
+    `settle` gives young rows their authority where it is certain, and pins the flows whose far address changes
+    hands: after it rows of one flow may be merged over time without losing who they were about.
     """
 
     TIERS = ((10_000_000_000, 60_000_000_000), (60_000_000_000, 2**62))  # (width, kept up to this age), in ns
@@ -43,6 +43,13 @@ class HotRows:
         for start in [start for start in self._slots[-1] if start + self.TIERS[-1][0] < now_ns - self._retention_ns]:
             del self._slots[-1][start]
 
+    def settle_open(self, settle: Settle) -> None:
+        """Once more what `settle` left open: rows of one slot are of one time, those of many would not be."""
+        for slots in self._slots:
+            for start, rows in slots.items():
+                if (rows.flows.authority == OPEN).any() or (rows.requests.authority == OPEN).any():
+                    slots[start] = merge([settle(rows)])
+
     def since(self, from_ns: int) -> tuple[int, Rows]:
         """All rows of the slots that end after `from_ns`, hardly merged, and when the oldest of these slots begins."""
         chosen: list[Rows] = []
@@ -64,13 +71,6 @@ class HotRows:
                 return known[1]
         self._merges[tier] = [(slots, merge(slots)), *self._merges[tier][: self._KEPT_MERGES - 1]]
         return self._merges[tier][0][1]
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "_merges"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state)
-        self._merges = [[] for _ in self.TIERS]
 
     def parts(self) -> tuple[Rows, list[dict[int, Rows]]]:
         """Everything that is held, for a checkpoint."""

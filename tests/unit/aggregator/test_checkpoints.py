@@ -18,7 +18,7 @@ class Folder:
         return sorted(path.name for path in self.path.iterdir())
 
     def newest(self) -> Path:
-        return sorted(self.path.glob("checkpoint-*.bin"))[-1]
+        return max(self.path.glob("checkpoint-*.bin"))
 
     def usable(self) -> list[tuple[int, bytes]]:
         return list(self.checkpoints.usable())

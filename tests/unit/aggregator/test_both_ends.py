@@ -1,0 +1,164 @@
+"""One edge for what both ends saw: whose numbers count, and who the ends are."""
+
+from typing import Any
+
+import pytest
+from plumbline.v1 import flow_pb2 as flow
+from plumbline.v1 import topology_pb2 as pb
+
+from tests.unit.aggregator.agents import World, ns
+
+ALPHA, BETA = "10.0.0.1", "10.0.0.2"
+PAIR = ("alpha/web", "beta/shop")
+
+
+class Two:
+    """Web on alpha calls shop on beta."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.alpha, self.beta = world.agent("alpha", ALPHA), world.agent("beta", BETA)
+        self.shop = self.beta.unit("shop")
+        self.beta.listens(self.shop, BETA, 80)
+
+    @property
+    def web(self) -> int:
+        return self.alpha.unit("web")
+
+    def call(self, count: int, **more: Any) -> None:
+        self.alpha.calls(self.web, BETA, 80, count, **more)
+
+    def serve(self, count: int, **more: Any) -> None:
+        self.beta.serves(self.beta.unit("shop"), ALPHA, 80, count, local=BETA, **more)
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two(World())
+
+
+def test_one_edge_for_what_both_saw_and_both_sides_stay_visible(two: Two) -> None:
+    two.call(3, bytes_sent=300, bytes_received=30, retransmits=2, refused=4, rtt_sum_us=5000, rtt_count=2)
+    two.serve(2, bytes_sent=29, bytes_received=299, refused=9, rtt_sum_us=1, rtt_count=1)
+    two.alpha.tells()
+    two.beta.tells()
+    edge = two.world.edges()[PAIR]
+    assert (edge.requests, edge.connections, edge.bytes_sent, edge.bytes_received) == (2, 1, 299, 29)
+    assert (edge.failed_connections.refused, edge.rtt_ms) == (4, 2.5)
+    assert edge.seen_from == pb.SEEN_FROM_BOTH
+    assert (edge.client_side.requests, edge.client_side.bytes_sent) == (3, 300)
+    assert (edge.server_side.requests, edge.server_side.bytes_sent) == (2, 299)
+    assert set(two.world.nodes()) == set(PAIR)
+
+
+def test_the_client_counts_where_no_agent_stands_at_the_server(two: Two) -> None:
+    two.call(3, bytes_sent=300)
+    two.alpha.tells()
+    edge = two.world.edges()["alpha/web", BETA]
+    assert (edge.requests, edge.bytes_sent, edge.seen_from) == (3, 300, pb.SEEN_FROM_CLIENT)
+
+
+def test_the_server_alone_is_read_the_other_way_round(two: Two) -> None:
+    two.serve(3, bytes_sent=30, bytes_received=300)
+    two.beta.tells()
+    edge = two.world.edges()[ALPHA, "beta/shop"]
+    assert (edge.requests, edge.bytes_sent, edge.bytes_received) == (3, 300, 30)
+    assert (edge.seen_from, edge.server_side.bytes_sent) == (pb.SEEN_FROM_SERVER, 300)
+
+
+def test_the_clients_numbers_fill_the_time_without_the_servers_agent(two: Two) -> None:
+    two.call(1)
+    two.serve(1)
+    two.alpha.tells(0, 1)
+    two.beta.tells(0, 1)
+    two.call(10)
+    two.alpha.tells(10, 11)
+    assert two.world.requests(12)[PAIR] == 11
+    # It is back, and tells of nothing before.
+    two.beta.restart()
+    two.beta.listens(two.beta.unit("shop"), BETA, 80, since=20)
+    two.serve(100)
+    two.call(100)
+    two.alpha.tells(20, 21)
+    two.beta.tells(20, 21)
+    assert two.world.requests(22)[PAIR] == 111
+
+
+@pytest.mark.parametrize("aged", [False, True])
+def test_an_agent_that_was_cut_off_tells_later_and_nothing_counts_twice(two: Two, aged: bool) -> None:
+    two.call(1)
+    two.serve(1)
+    two.alpha.tells(0, 1)
+    two.beta.tells(0, 1)
+    for second in range(10, 200, 10):
+        two.call(5)
+        two.alpha.tells(second, second + 1)
+        if aged:
+            two.world.estate.age(ns(second + 1))
+    assert two.world.requests(200)[PAIR] == 1 + 19 * 5
+    two.serve(19 * 5)
+    two.beta.tells(1, 200, at=201)
+    assert two.world.requests(202)[PAIR] == 1 + 19 * 5
+    two.world.estate.age(ns(260))
+    assert two.world.requests(260)[PAIR] == 1 + 19 * 5
+
+
+def test_a_server_whose_first_word_comes_late_is_not_counted_twice(two: Two) -> None:
+    two.call(7)
+    two.alpha.tells(0, 1)
+    two.world.estate.age(ns(30))
+    two.serve(7)
+    two.beta.tells(0, 30, at=31)
+    two.world.estate.age(ns(60))
+    assert two.world.requests(60)[PAIR] == 7
+
+
+def test_two_absences_of_the_servers_agent_are_filled_both(two: Two) -> None:
+    two.serve(1)
+    two.call(1)
+    two.alpha.tells(0, 1)
+    two.beta.tells(0, 1)
+    for absence in (20, 80):
+        two.call(10)
+        two.alpha.tells(absence, absence + 1)
+        two.world.estate.age(ns(absence + 19))
+        two.beta.restart()
+        two.beta.listens(two.beta.unit("shop"), BETA, 80, since=absence + 20)
+        two.serve(100)
+        two.call(100)
+        two.alpha.tells(absence + 20, absence + 21)
+        two.beta.tells(absence + 20, absence + 21)
+        two.world.estate.age(ns(absence + 50))
+    assert two.world.requests(140)[PAIR] == 1 + 2 * 110
+
+
+def test_who_an_address_belongs_to_may_come_later_than_the_traffic(two: Two) -> None:
+    two.call(3)
+    two.alpha.tells(0, 1)
+    assert ("alpha/web", BETA) in two.world.requests()
+    two.beta.tells(0, 1)
+    assert two.world.requests() == {PAIR: 3}
+
+
+def test_open_connections_are_what_was_opened_and_not_closed_and_a_new_agent_counts_anew(two: Two) -> None:
+    two.call(0, connections=5, adopted=2, closed=3)
+    two.alpha.tells(0, 1)
+    two.beta.tells(0, 1)
+    assert two.world.edges()[PAIR].active_connections == 4
+    two.alpha.restart()
+    two.call(0, connections=0, adopted=4)
+    two.alpha.tells(5, 6)
+    edge = two.world.edges(7)[PAIR]
+    assert (edge.active_connections, edge.connections) == (4, 5)
+
+
+def test_an_endpoint_that_becomes_better_known_renames_its_past(two: Two) -> None:
+    client = two.alpha.endpoint(flow.ENDPOINT_KIND_PROCESS, command="python3")
+    two.alpha.calls(client, BETA, 80, 3)
+    two.alpha.tells(0, 1)
+    two.beta.tells(0, 1)
+    assert two.world.requests() == {("alpha/python3", "beta/shop"): 3}
+    two.alpha.redefine(client, flow.ENDPOINT_KIND_UNIT, unit="web.service")
+    two.alpha.tells(1, 2)
+    assert two.world.requests() == {PAIR: 3}
+    assert "alpha/python3" not in two.world.nodes()

@@ -1,0 +1,174 @@
+"""Windows, ageing and blind intervals: what a number is about, and when nobody was there to count."""
+
+from collections import Counter
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.aggregator.agents import BEGIN, Agent, World, ns
+
+PAIR = ("alpha/web", "192.0.2.7")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def call(agent: Agent, count: int, begin: float, end: float, at: float | None = None) -> None:
+    agent.calls(agent.unit("web"), "192.0.2.7", 80, count, bytes_sent=count * 10)
+    agent.tells(begin, end, at)
+
+
+def second(stamp: Timestamp) -> float:
+    return (stamp.ToNanoseconds() - BEGIN * 10**9) / 10**9
+
+
+def blind(world: World, now: float) -> list[tuple[float, float, str]]:
+    (host,) = world.topology(now).hosts
+    return [(second(getattr(one, "from")), second(one.to), one.reason) for one in host.blind]
+
+
+def test_a_window_has_what_ended_in_it_and_says_where_it_begins(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    call(alpha, 1, 0, 1)
+    call(alpha, 20, 8, 9)
+    assert world.requests(10, window=20) == {PAIR: 21}
+    assert world.requests(10, window=5) == {PAIR: 20}
+    assert world.requests(30, window=5) == {}
+    window = world.topology(10, window=5).window
+    assert (second(getattr(window, "from")), second(window.to)) == (5, 10)
+
+
+def test_what_has_aged_is_shown_in_whole_slots_and_the_window_says_so(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    for begin in range(0, 600, 5):
+        call(alpha, 1, begin, begin + 5)
+        world.estate.age(ns(begin + 5))
+    topology = world.topology(600, window=100)
+    covered = second(topology.window.to) - second(getattr(topology.window, "from"))
+    assert 100 <= covered < 160
+    assert sum(edge.requests for edge in topology.edges) == covered // 5
+
+
+def test_what_is_older_than_the_retention_goes(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    call(alpha, 1, 0, 1)
+    for now in (100, 3900, 4100):
+        world.estate.age(ns(now))
+    assert world.requests(4100, window=4100) == {}
+    # When the edge was first seen is known for longer.
+    call(alpha, 1, 5000, 5001)
+    assert second(world.edges(5002)[PAIR].first_seen) == 5000
+    call(alpha, 1, 5001, 5002)
+    world.estate.age(ns(9000))
+    call(alpha, 1, 9000, 9001)
+    assert second(world.edges(9002)[PAIR].first_seen) == 5000
+
+
+counted = st.lists(
+    st.tuples(st.integers(0, 3000), st.integers(1, 3600), st.integers(1, 1000), st.integers(0, 2)), max_size=25
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(counted, st.lists(st.integers(0, 4000), max_size=30))
+def test_ageing_keeps_every_sum(rows: list[tuple[int, int, int, int]], aged_at: list[int]) -> None:
+    world = World(retention_seconds=20_000.0)
+    agents = [world.agent(name) for name in ("alpha", "beta", "gamma")]
+    sums: Counter[str] = Counter()
+    for begin, length, count, who in sorted(rows, key=lambda row: row[0] + row[1]):
+        call(agents[who], count, begin, begin + length)
+        sums[f"{agents[who].host}/web"] += count
+        for now in aged_at:
+            if begin + length <= now:
+                world.estate.age(ns(now))
+    for now in (7000, 7100, 8000):
+        edges = world.edges(now, window=15_000)
+        assert {pair[0]: edge.requests for pair, edge in edges.items()} == sums
+        assert {pair[0]: edge.bytes_sent for pair, edge in edges.items()} == {k: 10 * v for k, v in sums.items()}
+        world.estate.age(ns(now))
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+def test_the_time_between_two_starts_of_an_agent_is_blind(world: World, busy: bool) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    for begin in range(3):
+        if busy:
+            alpha.calls(alpha.unit("web"), "192.0.2.7", 80, 1)
+        alpha.tells(begin, begin + 1)
+    assert blind(world, 3) == []
+    alpha.restart()
+    alpha.tells(10, 11)
+    alpha.tells(11, 12)
+    assert blind(world, 12) == [(3, 10, "agent restarted")]
+
+
+def test_a_status_alone_covers_a_quiet_hosts_time(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    for at in (1, 20, 40):
+        batch = alpha.batch(at - 1, at)
+        del batch.buckets[:]
+        if not alpha.greeted:
+            world.estate.hello(alpha.hello(at), ns(at))
+            alpha.greeted = True
+        world.deliver(alpha, batch, at)
+    alpha.restart()
+    batch = alpha.batch(50, 51)
+    del batch.buckets[:]
+    world.estate.hello(alpha.hello(51), ns(51))
+    world.deliver(alpha, batch, 51)
+    assert blind(world, 52) == [(40, 51, "agent restarted")]
+
+
+def test_what_an_agent_says_of_its_own_blindness_is_kept_once(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    for begin in range(2):
+        batch = alpha.batch(begin, begin + 1)
+        one = batch.host_status.blind.add(reason="no rights")
+        getattr(one, "from").CopyFrom(alpha.stamp(0))
+        one.to.CopyFrom(alpha.stamp(0.5))
+        if not begin:
+            world.estate.hello(alpha.hello(1), ns(1))
+        world.deliver(alpha, batch, begin + 1)
+    assert blind(world, 2) == [(0, 0.5, "no rights")]
+
+
+def test_a_silent_host_is_stale_and_one_that_speaks_again_is_not(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1", interval=10.0)
+    alpha.tells(0, 1)
+    assert [world.topology(now).hosts[0].stale for now in (2, 31, 32)] == [False, False, True]
+    alpha.tells(1, 40)
+    assert not world.topology(41).hosts[0].stale
+
+
+def test_losses_add_up_by_reason(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    world.estate.hello(alpha.hello(0), ns(0))
+    for begin, count in ((0, 3), (1, 4)):
+        batch = alpha.batch(begin, begin + 1)
+        batch.host_status.lost.add(reason="ring_full", count=count)
+        batch.host_status.dropped.add(reason="routes", count=count * 10)
+        world.deliver(alpha, batch, begin + 1)
+    (host,) = world.topology(2).hosts
+    assert (dict(host.lost), dict(host.dropped)) == ({"ring_full": 7}, {"routes": 70})
+
+
+@pytest.mark.parametrize("skew", [-4000.0, -1.5, 0.0, 3600.0])
+def test_an_agents_clock_is_put_right(world: World, skew: float) -> None:
+    alpha = world.agent("alpha", "10.0.0.1", skew=skew)
+    alpha.told(alpha.unit("web"), "api.pay.test", "192.0.2.7", at=0.5)
+    call(alpha, 3, 0, 1)
+    edge = world.edges(2)["alpha/web", "api.pay.test"]
+    assert (second(edge.first_seen), second(edge.last_seen), edge.requests) == (0, 1, 3)
+
+
+def test_a_clock_that_was_set_holds_from_the_next_hello_on(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    call(alpha, 3, 0, 1)
+    alpha.skew = 500.0
+    assert world.estate.hello(alpha.hello(2), ns(2)) == 1
+    call(alpha, 3, 2, 3)
+    assert second(world.edges(4)[PAIR].last_seen) == 3
