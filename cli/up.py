@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ def command(host: str | None, cgroup_root: Path | None, data: Path | None, catal
             ("aggregator", aggregator_flags, AGGREGATOR_HTTP),
             ("agent", agent_flags, AGENT_HTTP),
         ):
+            _check_free(name, http)
             children.append(_start(name, flags))
             _wait_until_ready(name, children[-1], http)
         click.echo("plumb: ready; look with plumb graph, plumb watch. Ctrl-C ends both.", err=True)
@@ -50,6 +52,19 @@ def command(host: str | None, cgroup_root: Path | None, data: Path | None, catal
 
 def _flag(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
+
+
+def _check_free(name: str, http: str) -> None:
+    """Else the answer of another one would be taken for that of ours."""
+    address, port = http.split(":")
+    with socket.socket() as caller:
+        caller.settimeout(1)
+        if caller.connect_ex((address, int(port))) == 0:
+            raise Failure(
+                Status.NOT_REACHED,
+                f"Something listens at {http} already, where the {name} would: plumb doctor names it. "
+                "If it is Plumbline, look with plumb graph, or end it (make down).",
+            )
 
 
 def _start(name: str, flags: list[str]) -> subprocess.Popen[bytes]:
