@@ -6,14 +6,14 @@ that is too much, it is told to begin again.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.topology.changes import changes_between
-from aggregator.topology.filters import filtered
+from aggregator.topology.filters import changes_as_filtered, filtered
 from aggregator.topology.versions import KEPT_VERSIONS, Versioned, Versions
 
 Response: TypeAlias = pb.WatchTopologyResponse
@@ -141,26 +141,9 @@ class Watcher:
         bookmark = pb.Bookmark(time=_now(), nodes=len(seen.nodes), edges=len(seen.edges))
         return Response(position=self._position(self._held.version), bookmark=bookmark)
 
-    def _as_filtered(self, changes: Iterable[pb.Change]) -> list[pb.Change]:
-        """These changes for one who sees a part only: what they touch, as it is now, or as vanished."""
-        seen = self._seen(self._held)
-        if seen is self._held.topology:
-            return list(changes)
-        last = {_key(change): change for change in changes}
-        now = {("node", node.id): pb.Change(kind=pb.CHANGE_KIND_CHANGED, node=node) for node in seen.nodes}
-        now |= {("edge", edge.id): pb.Change(kind=pb.CHANGE_KIND_CHANGED, edge=edge) for edge in seen.edges}
-        now |= {("host", host.name): pb.Change(kind=pb.CHANGE_KIND_CHANGED, host=host) for host in seen.hosts}
-        ends = {("node", end) for change in last.values() for end in (change.edge.source, change.edge.target) if end}
-        result = []
-        for key in [*last, *(ends - last.keys())]:
-            if key not in now:
-                gone = last.get(key) or pb.Change(node=pb.Node(id=key[1]))
-                result.append(_with_kind(gone, pb.CHANGE_KIND_VANISHED))
-            elif key in last and last[key].kind != pb.CHANGE_KIND_VANISHED:
-                result.append(last[key])
-            else:
-                result.append(now[key])
-        return result
+    def _as_filtered(self, changes: list[pb.Change]) -> list[pb.Change]:
+        whole, seen = self._held.topology, self._seen(self._held)
+        return changes if seen is whole else changes_as_filtered(changes, whole, seen)
 
     def _seen(self, snapshot: Versioned) -> pb.Topology:
         return self._shared.of(snapshot.topology, self._wanted)
@@ -198,18 +181,6 @@ def _chunks(changes: list[pb.Change]) -> Iterator[list[pb.Change]]:
         room -= change.ByteSize() + 4
     if chunk:
         yield chunk
-
-
-def _key(change: pb.Change) -> tuple[str, str]:
-    subject = change.WhichOneof("subject") or ""
-    return subject, change.host.name if subject == "host" else getattr(change, subject).id if subject else ""
-
-
-def _with_kind(change: pb.Change, kind: pb.ChangeKind) -> pb.Change:
-    copy = pb.Change()
-    copy.CopyFrom(change)
-    copy.kind = kind
-    return copy
 
 
 def _now() -> Timestamp:

@@ -1,6 +1,11 @@
 """A part of a snapshot, as a reader asked for it. Pure."""
 
+from collections.abc import Collection, Iterable
+from typing import TypeAlias
+
 from plumbline.v1 import topology_pb2 as pb
+
+Key: TypeAlias = tuple[str, str]  # "node", "edge" or "host", and which
 
 
 def filtered(topology: pb.Topology, wanted: pb.Filter) -> pb.Topology:
@@ -22,6 +27,60 @@ def filtered(topology: pb.Topology, wanted: pb.Filter) -> pb.Topology:
     part.edges.extend(edges)
     part.hosts.extend(topology.hosts)
     return part
+
+
+def changes_as_filtered(changes: Iterable[pb.Change], whole: pb.Topology, seen: pb.Topology) -> list[pb.Change]:
+    """Changes of which `whole` is the end, for one who sees the part `seen` of it and may hold any part of before.
+
+    All that they may have brought into the part or taken out of it, as it is now or as vanished.
+    """
+    last = {_key(change): change for change in changes}
+    now = {_key(change): change for change in _as_changes(seen)}
+    before = {_key(change): change for change in _as_changes(whole)} | last
+    result = []
+    for key in {**last, **dict.fromkeys(_brought_along(last.values(), whole))}:
+        if key not in now:
+            result.append(_vanished(before.get(key) or pb.Change(node=pb.Node(id=key[1]))))
+        elif key in last and last[key].kind != pb.CHANGE_KIND_VANISHED:
+            result.append(last[key])
+        else:
+            result.append(now[key])
+    return sorted(result, key=_rank)
+
+
+def _key(change: pb.Change) -> Key:
+    subject = change.WhichOneof("subject") or ""
+    return subject, change.host.name if subject == "host" else getattr(change, subject).id if subject else ""
+
+
+def _brought_along(changes: Collection[pb.Change], whole: pb.Topology) -> set[Key]:
+    """A node brings its edges along, an edge its ends."""
+    changed = {change.node.id for change in changes if change.HasField("node")}
+    edges = [edge for edge in whole.edges if edge.source in changed or edge.target in changed]
+    ends = [*edges, *(change.edge for change in changes if change.HasField("edge"))]
+    return {("edge", edge.id) for edge in edges} | {
+        ("node", end) for edge in ends for end in (edge.source, edge.target)
+    }
+
+
+def _rank(change: pb.Change) -> int:
+    """Nodes before the edges between them, vanished edges before their ends."""
+    is_edge = change.HasField("edge")
+    return 3 - is_edge if change.kind == pb.CHANGE_KIND_VANISHED else int(is_edge)
+
+
+def _as_changes(topology: pb.Topology) -> Iterable[pb.Change]:
+    kind = pb.CHANGE_KIND_CHANGED
+    yield from (pb.Change(kind=kind, node=node) for node in topology.nodes)
+    yield from (pb.Change(kind=kind, edge=edge) for edge in topology.edges)
+    yield from (pb.Change(kind=kind, host=host) for host in topology.hosts)
+
+
+def _vanished(change: pb.Change) -> pb.Change:
+    copy = pb.Change()
+    copy.CopyFrom(change)
+    copy.kind = pb.CHANGE_KIND_VANISHED
+    return copy
 
 
 def _only_background(topology: pb.Topology, traffic: list[pb.Edge]) -> set[str]:

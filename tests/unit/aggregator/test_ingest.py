@@ -201,7 +201,8 @@ def test_sequences_with_more_gaps_than_can_be_kept_forget_the_oldest_gap() -> No
     ],
 )
 def test_a_hello_that_cannot_be_used(fields: dict[str, Any], reason: str) -> None:
-    hello = flow.Hello(**{"contract_version": 1, "oldest_contract_version": 1, "host": "a", "epoch": 1} | fields)
+    usual: dict[str, Any] = {"contract_version": 1, "oldest_contract_version": 1, "host": "a", "epoch": 1}
+    hello = flow.Hello(**usual | fields)
     with pytest.raises(Refused) as refused:
         check_hello(hello)
     assert refused.value.reason == reason
