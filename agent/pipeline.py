@@ -145,8 +145,8 @@ class Agent:
             if new_flow:
                 due = min(due, max(drained + _EARLY_DRAIN_SECONDS, now + _FIRST_PACKETS_SECONDS))
             if now >= due:
-                await self._drain(watch, reporter)
-                drained, due = now, now + interval
+                early = await self._drain(watch, reporter)
+                drained, due = now, now + (min(_EARLY_DRAIN_SECONDS, interval) if early else interval)
             elif heard:
                 await asyncio.sleep(_BREATH_SECONDS)
             for task in background:
@@ -154,7 +154,8 @@ class Agent:
                     task.result()
         await self._drain(watch, reporter)
 
-    async def _drain(self, watch: Watch, reporter: Reporter) -> None:
+    async def _drain(self, watch: Watch, reporter: Reporter) -> bool:
+        """Whether a flow appeared meanwhile, so that the next drain should not wait for its time."""
         started = time.monotonic()
         observation = await self._in_thread(watch.drain, time.time_ns(), self._outbox.empty)
         self._telemetry.drained(observation.portion, observation.status, time.monotonic() - started)
@@ -162,6 +163,7 @@ class Agent:
             self._outbox.note(field, notes)
         self._outbox.add(observation.portion, observation.status, observation.only_own)
         reporter.wake()
+        return observation.new_flow
 
     async def _summarise(self) -> None:
         while True:

@@ -41,6 +41,8 @@ class Observation:
     status: Status
     # Nothing but this agent's own reports: their counts would make the next report, and so on for ever.
     only_own: bool
+    # Announced while we drained, so its counts may have come too late for it.
+    new_flow: bool
 
 
 class Watch:
@@ -93,7 +95,7 @@ class Watch:
         self._now_ns = now_ns
         drained = self._kernel.drain(now_ns)
         # Announced before it was counted, so what was drained has its names now.
-        self.hear(self._kernel.poll(0))
+        new_flow = self.hear(self._kernel.poll(0))
         if now_ns - self._looked_ns > _LOOK_AGAIN_NS:
             self._looked_ns = now_ns
             with self._lock:
@@ -115,7 +117,8 @@ class Watch:
         status = Status(now_ns, self._missing(), self._host.own_addresses(), lost, self._dropped(drained.dropped))
         status.parsed_bytes, status.all_bytes = _coverage(flows)
         portion = Portion(Span(drained.from_ns, drained.to_ns), flows, requests)
-        return Observation(notes, portion, status, self._own_flows.issuperset(np.unique(flows["flow"]).tolist()))
+        only_own = self._own_flows.issuperset(np.unique(flows["flow"]).tolist())
+        return Observation(notes, portion, status, only_own, new_flow)
 
     def everything(self) -> dict[str, list[Note]]:
         """Whatever rows may refer to, as if it were new."""

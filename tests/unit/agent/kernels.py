@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agent.coalescing import FLOWS, REQUESTS
 from agent.records import (
@@ -42,6 +42,8 @@ class ScriptedKernel:
         self.closed = False
         self.drains: list[float] = []
         self.fails_with: Exception | None = None
+        # Called in the middle of a drain, when what is counted from then on belongs to the next one.
+        self.during_drain: Callable[[], None] = lambda: None
         self._there = threading.Condition()
         self._announced: list[Announcement] = []
         self._flows: list[Mapping[str, int]] = []
@@ -85,6 +87,7 @@ class ScriptedKernel:
         with self._there:
             flows, requests, lost = self._flows, self._requests, self._lost
             self._flows, self._requests, self._lost = [], [], {}
+        self.during_drain()
         from_ns, self._drained_ns = self._drained_ns, now_ns
         return Drained(
             from_ns,

@@ -105,6 +105,23 @@ def test_a_new_flow_is_reported_at_once_and_known_ones_at_the_interval() -> None
     assert with_agent(test, interval_seconds=30) == 0
 
 
+def test_a_flow_that_appears_during_a_drain_does_not_wait_for_the_next_interval() -> None:
+    async def test(kernel: ScriptedKernel, disk: FakeDisk) -> None:
+        def appears() -> None:
+            kernel.during_drain = lambda: None
+            kernel.see(flow(BIG + 2))
+            kernel.count([{"flow": BIG + 2, "connections": 3}])
+
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        kernel.during_drain = appears
+        kernel.see(flow(BIG + 1))
+        await until(lambda: disk.connections.total() == 3, 2)
+        assert time.monotonic() - began < 0.7
+
+    assert with_agent(test, interval_seconds=30) == 0
+
+
 def test_what_was_counted_last_is_delivered_at_the_end() -> None:
     delivered: list[FakeDisk] = []
 
