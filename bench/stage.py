@@ -1,0 +1,150 @@
+"""A host in the miniature cluster with a real nginx and wrk, and agents that come and go, for the measurements.
+
+Everything is taken down by the cluster, whatever happens.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.cluster.cluster import Cluster, Workload
+from tests.cluster.processes import Program
+from tests.cluster.product import Product
+
+CLIENT_HOST, SERVER_HOST = "alpha", "beta"
+PORT, STATUS_PORT = 8080, 8081
+CONNECTIONS: Final = 16
+_NGINX = """
+daemon off; user root; worker_processes 1; pid @DIRECTORY@/bench-nginx.pid; error_log stderr error;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
+  client_body_temp_path @DIRECTORY@/b; proxy_temp_path @DIRECTORY@/p; fastcgi_temp_path @DIRECTORY@/f;
+  uwsgi_temp_path @DIRECTORY@/u; scgi_temp_path @DIRECTORY@/s;
+  server { listen 0.0.0.0:8080; location / { return 200 "hello\\n"; } }
+  server { listen 127.0.0.1:8081; location / { stub_status; } }
+}
+"""
+# A request of each connection every `delay` milliseconds.
+_PACED = "function delay() return tonumber(os.getenv('DELAY_MS')) end\n"
+
+
+class Missing(RuntimeError):
+    """A program that a measurement needs is not there; the message has the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What wrk says of itself."""
+
+    requests: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+class Stage:
+    """nginx is a unit of one host, wrk one of the other; both share this machine's cores."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.server = cluster.unit(SERVER_HOST, "nginx")
+        self.client = cluster.unit(CLIENT_HOST, "wrk")
+        configuration = cluster.directory / "bench-nginx.conf"
+        configuration.write_text(_NGINX.replace("@DIRECTORY@", str(cluster.directory)))
+        listens = [f"{self.server.ipv4}:{PORT}", f"127.0.0.1:{STATUS_PORT}"]
+        self.server.start("nginx", ["nginx", "-e", "stderr", "-c", configuration], listens=listens)
+        self._paced = cluster.directory / "paced.lua"
+        self._paced.write_text(_PACED)
+        self._runs = self._asked = 0
+
+    def wrk(self, seconds: float, delay_ms: int = 0, connections: int = CONNECTIONS) -> Load:
+        """As fast as it goes, or paced. Returns when it has ended."""
+        program = self.start_wrk(seconds, delay_ms, connections)
+        program.wait(seconds + 30)
+        return load_of(program)
+
+    def start_wrk(self, seconds: float, delay_ms: int = 0, connections: int = CONNECTIONS) -> Program:
+        self._runs += 1
+        script = ["-s", str(self._paced)] if delay_ms else []
+        url = f"http://{self.server.ipv4}:{PORT}/"
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", *script, url]
+        environment = {"DELAY_MS": str(delay_ms)}
+        return self.client.start(f"wrk-{self._runs}", command, environment=environment)
+
+    def served(self) -> int:
+        """Requests that nginx itself has counted, without those for this number."""
+        text = self.server.run("status", ["curl", "-s", f"http://127.0.0.1:{STATUS_PORT}/"]).splitlines()
+        self._asked += 1
+        numbers = [line.split() for line in text if re.fullmatch(r"\s*\d+ \d+ \d+\s*", line)]
+        return int(numbers[-1][2]) - self._asked
+
+
+def load_of(program: Program) -> Load:
+    text = program.output.read_text()
+    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", text)
+    if found is None:
+        raise RuntimeError(f"wrk said nothing of its requests:\n{text}")
+    unit = {"ms": 0.001, "s": 1.0, "m": 60.0}[found[3]]
+    return Load(int(found[1]), float(found[2]) * unit)
+
+
+@contextmanager
+def stage() -> Iterator[tuple[Cluster, Stage, Product]]:
+    """A cluster of two hosts; the aggregator runs, no agent does yet. Raises Missing."""
+    for program, package in (("wrk", "wrk"), ("nginx", "nginx-light"), ("bpftool", "bpftool"), ("curl", "curl")):
+        if shutil.which(program) is None:
+            raise Missing(f"{program} is not there: apt-get install {package}")
+    with Cluster((CLIENT_HOST, SERVER_HOST)) as cluster:
+        product = Product(cluster)
+        product.start_aggregator()
+        try:
+            product.await_ready()
+            yield cluster, Stage(cluster), product
+        finally:
+            product.__exit__(None, None, None)
+
+
+@contextmanager
+def agents(product: Product, *hosts: str) -> Iterator[None]:
+    """Agents of these hosts, for as long as this is open."""
+    try:
+        for host in hosts:
+            product.start_agent(host)
+        product.await_ready()
+        yield
+    finally:
+        for host in hosts:
+            if host in product.agents:
+                product.agents.pop(host).end(timeout_seconds=15)
+
+
+def edge_of(product: Product, workload: Workload, port: int) -> dict[str, Any]:
+    """The edge to that port, of the last hour."""
+    edges = [edge for edge in product.graph()["edges"] if edge["target"] == workload.node_id and edge["port"] == port]
+    return max(edges, key=lambda edge: int(edge["requests"])) if edges else {}
+
+
+@contextmanager
+def run_statistics() -> Iterator[None]:
+    """The kernel's statistics of BPF programs, as they were set before at the end. They cost some time themselves."""
+    switch = Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = switch.read_text()
+    switch.write_text("1")
+    try:
+        yield
+    finally:
+        switch.write_text(before)
+
+
+def bpftool(*words: str) -> Any:
+    done = subprocess.run(["bpftool", *words, "-j"], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
