@@ -250,8 +250,8 @@ def test_the_kinds_of_changes_are_told_apart() -> None:
     for node in (newer := topology("a", "c", requests=1)).nodes:
         node.ambiguous = node.id == "a"
     newer.hosts.add(name="alpha", stale=True)
-    assert [(pb.CHANGE_KIND_APPEARED, "alpha")] == [
-        (change.kind, change.host.name) for change in versions.publish(newer) if change.HasField("host")
+    assert [(change.kind, change.host.name) for change in versions.publish(newer) if change.HasField("host")] == [
+        (pb.CHANGE_KIND_APPEARED, "alpha")
     ]
     fresh = pb.Topology(nodes=newer.nodes, edges=newer.edges, hosts=[pb.Host(name="alpha")])
     (back,) = versions.publish(fresh)
