@@ -83,7 +83,11 @@ class Watch:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=TREE)
         self.seen: list[tuple[float, dict[str, Any]]] = []
         threading.Thread(target=self._read, daemon=True).start()
-        wait_until(lambda: watchers(machine) == 1, "plumb watch is there")
+        try:
+            wait_until(lambda: watchers(machine) == 1, "plumb watch is there")
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> "Watch":
         return self
