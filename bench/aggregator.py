@@ -10,11 +10,13 @@ in one run, forwards and backwards.
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from plumbline.v1 import flow_pb2 as pb
+from plumbline.v1 import topology_pb2 as pb_topology
 
 from aggregator.ingest.decoding import decode
 from aggregator.settings import Settings
@@ -145,8 +147,8 @@ def against_naive() -> list[Figure]:
             batches = site.batches(8)
             agent, payload = batches[0]
             single = records(agent, decode(payload).batch)
-            ours = [cpu_seconds(lambda one=one: site.take(*one))[0] / BATCH_ROWS for one in batches[:4]]
-            theirs = cpu_seconds(lambda some=single: naive.add_all(some))[0] / len(single)
+            ours = [cpu_seconds(partial(site.take, *one))[0] / BATCH_ROWS for one in batches[:4]]
+            theirs = cpu_seconds(partial(naive.add_all, single))[0] / len(single)
             merged.append(theirs / median(ours))
             streamed.append(_streamed(site, batches[4:], naive, single[:4000], number % 2 == 0))
     ratio = median([theirs / ours for ours, theirs in streamed])
@@ -186,19 +188,19 @@ def snapshots(edges: int, seconds: int) -> list[Figure]:
         progress(f"snapshots of {edges:,} edges: {seconds} s of data")
         site = Site(edges, Path(data))
         made, aged, compared = [], [], []
-        topology = None
+        topology = pb_topology.Topology()
         for number in range(seconds):
             site.second()
             if number % 5 == 4:
                 aged.append(cpu_seconds(site.store.age)[0])
             if number >= seconds - 3:
                 before = topology
-                used, topology = cpu_seconds(lambda: site.store.topology(WINDOW_NS))
+                used, topology = cpu_seconds(partial(site.store.topology, WINDOW_NS))
                 made.append(used)
-                if before is not None:
-                    compared.append(cpu_seconds(lambda old=before, new=topology: changes_between(old, new))[0])
+                if before.edges:
+                    compared.append(cpu_seconds(partial(changes_between, before, topology))[0])
         site.store.close()
-    seen = len(topology.edges) if topology is not None else 0
+    seen = len(topology.edges)
     return [
         Figure(
             f"snapshot, {edges:,} edges", median(made) * 1e3, "ms", note=f"{median(made) / seen * 1e6:.0f} us an edge"

@@ -26,7 +26,7 @@ def _message_type() -> Any:
             kind = descriptor_pb2.FieldDescriptorProto.TYPE_UINT64
         label = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
         record.field.add(name=name, number=number, type=kind, label=label)
-    pool = descriptor_pool.DescriptorPool()
+    pool: Any = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("bench.Record"))
 

@@ -1,4 +1,4 @@
-"""A host in the miniature cluster with a real nginx and wrk, and agents that come and go, for the measurements.
+"""Hosts of the miniature cluster with real nginx and wrk, and agents that come and go, for the measurements.
 
 Everything is taken down by the cluster, whatever happens.
 """
@@ -18,6 +18,8 @@ from tests.cluster.processes import Program
 from tests.cluster.product import Product
 
 CLIENT_HOST, SERVER_HOST = "alpha", "beta"
+# The same once more, for what is not watched: so both can be measured in turn within seconds.
+PLAIN_HOSTS = ("gamma", "delta")
 PORT, STATUS_PORT = 8080, 8081
 CONNECTIONS: Final = 16
 _NGINX = """
@@ -51,18 +53,19 @@ class Load:
         return self.requests / self.seconds
 
 
-class Stage:
+class Pair:
     """nginx is a unit of one host, wrk one of the other; both share this machine's cores."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self.server = cluster.unit(SERVER_HOST, "nginx")
-        self.client = cluster.unit(CLIENT_HOST, "wrk")
-        configuration = cluster.directory / "bench-nginx.conf"
-        configuration.write_text(_NGINX.replace("@DIRECTORY@", str(cluster.directory)))
+    def __init__(self, cluster: Cluster, client_host: str, server_host: str) -> None:
+        self.server = cluster.unit(server_host, "nginx")
+        self.client = cluster.unit(client_host, "wrk")
+        files = cluster.directory / f"nginx-{server_host}"
+        files.mkdir()
+        configuration = files / "nginx.conf"
+        configuration.write_text(_NGINX.replace("@DIRECTORY@", str(files)))
         listens = [f"{self.server.ipv4}:{PORT}", f"127.0.0.1:{STATUS_PORT}"]
         self.server.start("nginx", ["nginx", "-e", "stderr", "-c", configuration], listens=listens)
-        self._paced = cluster.directory / "paced.lua"
+        self._paced = files / "paced.lua"
         self._paced.write_text(_PACED)
         self._runs = self._asked = 0
 
@@ -79,6 +82,11 @@ class Stage:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", *script, url]
         environment = {"DELAY_MS": str(delay_ms)}
         return self.client.start(f"wrk-{self._runs}", command, environment=environment)
+
+    def cpu_seconds(self) -> float:
+        """Of nginx and wrk together, by now."""
+        stats = [(workload.place.cgroup / "cpu.stat").read_text() for workload in (self.client, self.server)]
+        return sum(int(text.split()[1]) for text in stats) / 1e6
 
     def served(self) -> int:
         """Requests that nginx itself has counted, without those for this number."""
@@ -98,17 +106,17 @@ def load_of(program: Program) -> Load:
 
 
 @contextmanager
-def stage() -> Iterator[tuple[Cluster, Stage, Product]]:
-    """A cluster of two hosts; the aggregator runs, no agent does yet. Raises Missing."""
+def stage() -> Iterator[tuple[Cluster, Product]]:
+    """A cluster of four hosts; the aggregator runs, no agent does yet. Raises Missing."""
     for program, package in (("wrk", "wrk"), ("nginx", "nginx-light"), ("bpftool", "bpftool"), ("curl", "curl")):
         if shutil.which(program) is None:
             raise Missing(f"{program} is not there: apt-get install {package}")
-    with Cluster((CLIENT_HOST, SERVER_HOST)) as cluster:
+    with Cluster((CLIENT_HOST, SERVER_HOST, *PLAIN_HOSTS)) as cluster:
         product = Product(cluster)
         product.start_aggregator()
         try:
             product.await_ready()
-            yield cluster, Stage(cluster), product
+            yield cluster, product
         finally:
             product.__exit__(None, None, None)
 
