@@ -263,7 +263,7 @@ async def _ended(call: Any) -> Unreachable:
 
 
 def _unreachable(code: grpc.StatusCode, details: str | None) -> Unreachable:
-    reason = (details or code.name).rpartition("error: ")[2].strip()[:300]
+    reason = (details or code.name).rpartition("error: ")[2].strip().removeprefix("UNKNOWN: ")[:300]
     if code in _REFUSALS:
         return Unreachable(reason, _REFUSALS[code], refused=True)
     if "handshake" in reason.lower() or "certificate" in reason.lower() or "ssl" in reason.lower():

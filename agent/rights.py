@@ -31,4 +31,9 @@ def lacking(names: Sequence[str], status: str | None = None) -> list[str]:
 
 def are_missing(capabilities: Sequence[str]) -> str:
     """A clause of a sentence; at least one."""
-    return f"{' and '.join(capabilities)} {'are' if len(capabilities) > 1 else 'is'} missing"
+    return f"{listed(capabilities)} {'are' if len(capabilities) > 1 else 'is'} missing"
+
+
+def listed(words: Sequence[str]) -> str:
+    """As in a sentence; at least one."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]

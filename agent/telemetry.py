@@ -19,15 +19,15 @@ from agent.alarms import Alarms
 from agent.coalescing import Portion
 from agent.outbox import Outbox, Status
 from agent.reachability import Reachability
-from agent.rights import are_missing
+from agent.rights import are_missing, listed
 from agent.settings import VERSION, split_address
 from agent.watch import Watch
 from telemetry.log import Log
 
 _LOW_COVERAGE = 0.5
 _UNREADABLE_EFFECT = (
-    "it counts all the same, but does not know services that nobody calls, who holds a connection that is older than "
-    "the agent, and addresses of pods: such ends are unresolved in the graph"
+    "what begins from now on is counted all the same; unknown are the protocols of connections older than the agent, "
+    "services that nobody calls, and addresses of pods, which are unresolved in the graph"
 )
 _HIDDEN_REMEDY = "look whether hidepid, a security module or a user namespace hides /proc from the agent"
 # A host whose loop did not come round for so long is not alive.
@@ -107,7 +107,7 @@ class Telemetry(Collector):
             what="open sockets and network namespaces of the processes of others",
             reason="; ".join(reasons),
             effect=_UNREADABLE_EFFECT,
-            remedy=f"give the agent {' and '.join(lacking)}" if lacking else _HIDDEN_REMEDY,
+            remedy=f"give the agent {listed(lacking)}" if lacking else _HIDDEN_REMEDY,
         )
 
     def drained(self, portion: Portion, status: Status, seconds: float) -> None:

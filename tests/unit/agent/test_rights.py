@@ -24,3 +24,4 @@ def test_what_includes_another_one_is_as_good() -> None:
 def test_the_clause() -> None:
     assert are_missing(["CAP_BPF"]) == "CAP_BPF is missing"
     assert are_missing(["CAP_BPF", "CAP_PERFMON"]) == "CAP_BPF and CAP_PERFMON are missing"
+    assert are_missing(["a", "b", "c"]) == "a, b and c are missing"

@@ -1,6 +1,7 @@
 """The table of events, its page in docs/, and the code that writes events say the same."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def row(name: str, event: Event) -> str:
 @pytest.mark.parametrize(("heading", "events"), [("Agent", AGENT_EVENTS), ("Aggregator", AGGREGATOR_EVENTS)])
 def test_the_page_shows_the_table(heading: str, events: dict[str, Event]) -> None:
     assert rows_of(heading) == {name: row(name, event) for name, event in events.items()}
+
+
+def test_lines_that_are_shown_to_operators_are_lines_of_the_table() -> None:
+    lines = [line for line in (TREE / "docs/operate.md").read_text().splitlines() if line.startswith('{"ts"')]
+    assert lines
+    for line in lines:
+        keys = re.findall(r'"(\w+)": ', line)
+        (name,) = re.findall(r'"event": "(\w+)"', line)
+        assert set(keys) <= {"ts", "level", "event", "host", *EVENTS[name].fields}, line
+        assert f'"level": "{EVENTS[name].level.value}"' in line, line
 
 
 def written_by(package: str) -> dict[str, set[str]]:
