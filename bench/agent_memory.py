@@ -10,8 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bench.common import Figure, flags, progress, show, write
@@ -24,7 +22,9 @@ from tests.cluster.product import Product
 HOST = "alpha"
 SETTLE_SECONDS = 8
 SOCKETS = Path(__file__).with_name("sockets.py")
-PORTS = 4
+FIRST_PORT = 9000
+# Each is two descriptors of a process that may have some 20,000.
+MOST_CONNECTIONS = 9_500
 _JOIN = 'echo $$ > "$0" && exec "$@"'
 _ENTER = 'echo $$ > "$0/cgroup.procs" && exec nsenter --net="$1" -- "$2" "$3" "$4"'
 
@@ -61,7 +61,7 @@ def main() -> int:
 
 def measured(cluster: Cluster, memory: MemoryCgroup, connections: int) -> list[Figure]:
     figures = []
-    with MeasuredProduct(cluster, memory) as product, holding(cluster) as hold:
+    with MeasuredProduct(cluster, memory) as product, Holders(cluster) as holders:
         time.sleep(SETTLE_SECONDS)
         figures += _figures("idle", memory, "<= 150")
         for what, more, apart, budget in (
@@ -70,7 +70,7 @@ def measured(cluster: Cluster, memory: MemoryCgroup, connections: int) -> list[F
             ("and 10,000 flows more", 5_000, True, ""),
         ):
             progress(what)
-            hold(more, apart)
+            holders.hold(more, apart)
             time.sleep(SETTLE_SECONDS)
             figures += _figures(what, memory, budget)
         counted = sum(edge["connections"] for edge in product.graph()["edges"])
@@ -78,25 +78,44 @@ def measured(cluster: Cluster, memory: MemoryCgroup, connections: int) -> list[F
     return figures
 
 
-@contextmanager
-def holding(cluster: Cluster) -> Iterator[Callable[[int, bool], None]]:
-    """A function (connections, apart) that returns when so many more are open, by a unit of the host."""
-    place = cluster.unit(HOST, "sockets").place
-    words = ["sh", "-c", _ENTER, str(place.cgroup), str(place.namespace), PYTHON, str(SOCKETS), str(PORTS)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdin is not None and program.stdout is not None
-        told, said = program.stdin, program.stdout
+class Holders:
+    """Programs of one unit that hold connections; each has its own port."""
 
-        def hold(connections: int, apart: bool) -> None:
-            told.write(f"{connections} {int(apart)}\n")
-            told.flush()
-            if not said.readline():
-                raise ProgramFailed("the program that holds sockets has ended")
+    def __init__(self, cluster: Cluster) -> None:
+        self._place = cluster.unit(HOST, "sockets").place
+        self._programs: list[tuple[subprocess.Popen[str], int]] = []
 
-        try:
-            yield hold
-        finally:
+    def __enter__(self) -> "Holders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program, _room in self._programs:
             program.kill()
+            program.communicate()
+
+    def hold(self, connections: int, apart: bool) -> None:
+        """Returns when so many more are open."""
+        while connections:
+            program, room = self._programs.pop() if self._programs else (self._started(0), MOST_CONNECTIONS)
+            some = min(room, connections)
+            _tell(program, f"{some} {int(apart)}")
+            self._programs.append((program, room - some))
+            connections -= some
+            if some == room:
+                self._programs.append((self._started(len(self._programs)), MOST_CONNECTIONS))
+
+    def _started(self, number: int) -> "subprocess.Popen[str]":
+        words = ["sh", "-c", _ENTER, str(self._place.cgroup), str(self._place.namespace)]
+        words += [PYTHON, str(SOCKETS), str(FIRST_PORT + number)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _tell(program: "subprocess.Popen[str]", line: str) -> None:
+    assert program.stdin is not None and program.stdout is not None
+    program.stdin.write(f"{line}\n")
+    program.stdin.flush()
+    if not program.stdout.readline():
+        raise ProgramFailed("the program that holds sockets has ended")
 
 
 def _figures(what: str, memory: MemoryCgroup, budget: str) -> list[Figure]:

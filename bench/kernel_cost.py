@@ -58,7 +58,7 @@ class Cpu:
 def main() -> int:
     parser = flags(__doc__)
     parser.add_argument("--quads", type=int, default=12, help="rounds of four blocks, for each of the two")
-    parser.add_argument("--block-seconds", type=float, default=1.5)
+    parser.add_argument("--block-seconds", type=int, default=2)
     asked = parser.parse_args()
     try:
         with stage() as (cluster, product):
@@ -160,7 +160,7 @@ def _counted(product: Product, scene: Pair) -> int:
     return int(edge_of(product, scene.server, PORT).get("requests", 0))
 
 
-def _cpu_under_load(scene: Pair, product: Product, delay_ms: int, seconds: float = 6) -> tuple[Cpu, float]:
+def _cpu_under_load(scene: Pair, product: Product, delay_ms: int, seconds: int = 6) -> tuple[Cpu, float]:
     """(CPU a second, requests a second), without the first moments of the connections."""
     program = scene.start_wrk(seconds + 3, delay_ms)
     time.sleep(1.5)

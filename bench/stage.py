@@ -69,17 +69,17 @@ class Pair:
         self._paced.write_text(_PACED)
         self._runs = self._asked = 0
 
-    def wrk(self, seconds: float, delay_ms: int = 0, connections: int = CONNECTIONS) -> Load:
+    def wrk(self, seconds: int, delay_ms: int = 0, connections: int = CONNECTIONS) -> Load:
         """As fast as it goes, or paced. Returns when it has ended."""
         program = self.start_wrk(seconds, delay_ms, connections)
         program.wait(seconds + 30)
         return load_of(program)
 
-    def start_wrk(self, seconds: float, delay_ms: int = 0, connections: int = CONNECTIONS) -> Program:
+    def start_wrk(self, seconds: int, delay_ms: int = 0, connections: int = CONNECTIONS) -> Program:
         self._runs += 1
         script = ["-s", str(self._paced)] if delay_ms else []
         url = f"http://{self.server.ipv4}:{PORT}/"
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", *script, url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *script, url]
         environment = {"DELAY_MS": str(delay_ms)}
         return self.client.start(f"wrk-{self._runs}", command, environment=environment)
 

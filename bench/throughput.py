@@ -22,7 +22,7 @@ class Block:
 
 
 def throughput(
-    traced: Pair, plain: Pair, product: Product, hosts: tuple[str, ...], quads: int, seconds: float
+    traced: Pair, plain: Pair, product: Product, hosts: tuple[str, ...], quads: int, seconds: int
 ) -> list[Figure]:
     """Shares that are kept, in quads: traced, plain, plain, traced, and the other way round."""
     name = "both sides traced" if hosts == BOTH else "the server's side traced"
@@ -46,7 +46,7 @@ def throughput(
     ]
 
 
-def _block(pair: Pair, seconds: float) -> Block:
+def _block(pair: Pair, seconds: int) -> Block:
     before = pair.cpu_seconds()
     load = pair.wrk(seconds)
     return Block(load.rate, (pair.cpu_seconds() - before) / load.requests)
