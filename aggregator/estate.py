@@ -23,7 +23,7 @@ from aggregator.topology.hot import HotRows
 from aggregator.topology.lives import Lives
 
 # To be raised with every change of what is pickled.
-_CHECKPOINT_FORMAT: Final = b"estate 2\n"
+_CHECKPOINT_FORMAT: Final = b"estate 3\n"
 
 
 class Estate:
@@ -82,7 +82,7 @@ class Estate:
         except Refused:
             self._ingest.refuse(host, epoch, batch.sequence)
             raise
-        ingested = self._ingest.batch(host, epoch, checked)
+        ingested = self._ingest.batch(host, epoch, checked, received_ns)
         if ingested is None:
             return False
         self._apply(ingested, received_ns)
@@ -105,7 +105,7 @@ class Estate:
     def _apply(self, one: Ingested, received_ns: int) -> None:
         coverage = self._coverage[one.host]
         coverage.heard(received_ns)
-        for from_ns, to_ns in zip(*(span.tolist() for span in one.spans), strict=True):
+        for from_ns, to_ns in sorted(zip(*(span.tolist() for span in one.spans), strict=True)):
             coverage.saw(from_ns, to_ns)
         if one.status is not None:
             coverage.saw(one.status.time_ns, one.status.time_ns)

@@ -89,7 +89,10 @@ class HostKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """`endpoint` had `address` (and listened on `port` of it, if `listening`) in [from_ns, to_ns)."""
+    """`endpoint` had `address` (and listened on `port` of it, if `listening`) in [from_ns, to_ns).
+
+    `begin_ns`: `from_ns` by its agent's own clock, which stays the same when the clocks are compared anew.
+    """
 
     endpoint: int
     address: bytes
@@ -100,6 +103,7 @@ class Owned:
     listening: bool
     from_ns: int
     to_ns: int = FOREVER_NS
+    begin_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

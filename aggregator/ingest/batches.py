@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import columns as wire
 from plumbline.v1 import flow_pb2 as pb
 
-from aggregator.ingest.decoding import Checked, check_hello
+from aggregator.ingest.decoding import Checked, check_hello, nanoseconds
 from aggregator.ingest.tables import Epoch, Tables
 from aggregator.records import FOREVER_NS, Blind, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
 
@@ -55,7 +55,7 @@ class Ingest:
         self.tables.epochs[host] = epoch
         return host, epoch, True
 
-    def batch(self, host: int, epoch_number: int, checked: Checked) -> Ingested | None:
+    def batch(self, host: int, epoch_number: int, checked: Checked, received_ns: int) -> Ingested | None:
         """None for a batch that was applied before. Raises Refused."""
         batch = checked.batch
         epoch = self.tables.epochs.get(host)
@@ -65,8 +65,12 @@ class Ingest:
             return None
         self._define(host, epoch, batch)
         epoch.sequences.add(batch.sequence)
+        if batch.HasField("sent"):
+            epoch.heard(nanoseconds(batch.sent), received_ns)
         offset = epoch.clock_offset_ns
-        spans = (checked.bucket_from_ns + offset, checked.bucket_to_ns + offset)
+        # Nothing has happened after it was told.
+        from_ns, to_ns = checked.bucket_from_ns + offset, checked.bucket_to_ns + offset
+        spans = (np.minimum(from_ns, received_ns), np.minimum(to_ns, received_ns))
         return Ingested(
             host=host,
             spans=spans,
@@ -74,7 +78,7 @@ class Ingest:
             requests=_timed(self._request_ids(epoch, checked.requests), spans),
             owned=self._owned(epoch, batch),
             told=self._told(epoch, batch),
-            status=_status(batch.host_status, offset) if batch.HasField("host_status") else None,
+            status=_status(batch.host_status, offset, received_ns) if batch.HasField("host_status") else None,
         )
 
     def has_batches(self, key: HostKey, epoch_number: int) -> bool:
@@ -174,6 +178,7 @@ def _owned(epoch: Epoch, claim: pb.Ownership) -> Owned | None:
     endpoint = epoch.endpoints.one(claim.endpoint)
     if endpoint < 0:
         return None
+    begin_ns = nanoseconds(getattr(claim, "from"))
     return Owned(
         endpoint=endpoint,
         address=claim.address,
@@ -182,8 +187,9 @@ def _owned(epoch: Epoch, claim: pb.Ownership) -> Owned | None:
         realm=claim.realm,
         network_namespace=claim.network_namespace,
         listening=claim.listening,
-        from_ns=getattr(claim, "from").ToNanoseconds() + epoch.clock_offset_ns,
-        to_ns=claim.to.ToNanoseconds() + epoch.clock_offset_ns if claim.HasField("to") else FOREVER_NS,
+        from_ns=begin_ns + epoch.clock_offset_ns,
+        to_ns=nanoseconds(claim.to) + epoch.clock_offset_ns if claim.HasField("to") else FOREVER_NS,
+        begin_ns=begin_ns,
     )
 
 
@@ -194,12 +200,12 @@ def _told(epoch: Epoch, answer: pb.DnsAnswer) -> Told | None:
     return Told(endpoint, answer.name, tuple(answer.addresses), answer.time.ToNanoseconds() + epoch.clock_offset_ns)
 
 
-def _status(status: pb.HostStatus, offset_ns: int) -> Status:
+def _status(status: pb.HostStatus, offset_ns: int, received_ns: int) -> Status:
     def ours(time: Timestamp, known: bool) -> int:
         return time.ToNanoseconds() + offset_ns if known else FOREVER_NS
 
     return Status(
-        time_ns=status.time.ToNanoseconds() + offset_ns,
+        time_ns=min(status.time.ToNanoseconds() + offset_ns, received_ns),
         lost={one.reason: one.count for one in status.lost},
         dropped={one.reason: one.count for one in status.dropped},
         blind=tuple(

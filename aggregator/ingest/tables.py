@@ -1,16 +1,18 @@
 """Dense ids for what agents define: one value, one id, for the aggregator's life."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregator.ingest.sequences import Sequences
-from aggregator.records import Endpoint, Flow, HostKey, Name
+from aggregator.records import SECOND_NS, Endpoint, Flow, HostKey, Name
 
 T = TypeVar("T", bound=tuple[object, ...])
 Ids = npt.NDArray[np.int64]
+# Longer than a batch is under way to an aggregator that answers.
+_CLOCK_WAS_SET_NS: Final = 5 * SECOND_NS
 
 
 class Table(Generic[T]):
@@ -78,6 +80,12 @@ class Epoch:
     endpoints: Translation = field(default_factory=Translation)
     flows: Translation = field(default_factory=Translation)
     names: Translation = field(default_factory=Translation)
+
+    def heard(self, sent_ns: int, received_ns: int) -> None:
+        """Way and waiting only ever make the offset look larger: the smallest is the best, until a clock is set."""
+        offset = received_ns - sent_ns
+        if offset < self.clock_offset_ns or offset > self.clock_offset_ns + _CLOCK_WAS_SET_NS:
+            self.clock_offset_ns = offset
 
 
 @dataclass(slots=True)

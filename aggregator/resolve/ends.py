@@ -20,7 +20,7 @@ from aggregator.topology.lives import Lives
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Ints: TypeAlias = npt.NDArray[np.int64]
-# From this address to that endpoint, its port and transport.
+# From this address to that node (its first end), its port and transport.
 Calling: TypeAlias = tuple[bytes, int, int, int]
 
 NOT_SHOWN: Final = -1
@@ -109,14 +109,17 @@ class Resolver:
             if value.role == CLIENT:
                 self._resolve_client(found, one, value, last_ns[one], host_addresses)
                 if found.target_host[one] >= 0:
-                    target = found.ends[found.target[one]].endpoint
-                    callings[value.local_address, target, value.port, value.transport].append(one)
+                    callings[self._calling(value.local_address, int(found.target[one]), value)].append(one)
         callers = self._callers(found, callings)
         for one, value in enumerate(flows):
             if value.role == SERVER:
                 fresh = now_ns - first_ns[one] < self._grace_ns(value)
                 self._resolve_server(found, one, value, last_ns[one], callers, host_addresses, fresh)
         return found
+
+    def _calling(self, client_address: bytes, target: int, value: Flow) -> Calling:
+        """Any container of a pod may have answered: what counts is the node."""
+        return client_address, self.ends.vertices[target], value.port, value.transport
 
     def _callers(self, found: Resolved, callings: Mapping[Calling, list[int]]) -> dict[Calling, set[int]]:
         callers = {}
@@ -156,25 +159,23 @@ class Resolver:
     ) -> None:
         found.target[one] = self.end_of(value.endpoint)
         found.target_host[one] = self._tables.endpoints.values[value.endpoint].host
-        owner = value.far_endpoint
-        if owner < 0:
+        owner: int | None = value.far_endpoint
+        if value.far_endpoint < 0:
             found.moved[one] = self._has_moved(value)
-            whole = self._owner(value, time_ns)
-            owner = -1 if whole is None else whole
-        if owner >= 0:
+            owner = self._owner(value, time_ns)
+        if owner is not None:
             found.source[one] = self.end_of(owner)
             return
-        known = callers.get((value.peer_address, value.endpoint, value.port, value.transport), set())
+        known = callers.get(self._calling(value.peer_address, int(found.target[one]), value), set())
         shared = value.peer_address in host_addresses or is_loopback(value.peer_address)
         if len(known) == 1:
             found.source[one] = next(iter(known))
         elif known or (shared and fresh):
             found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
             found.provisional |= not known
-        elif shared or self._is_inside(value):
-            found.source[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
-            found.source[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL))
+            kind = pb.NODE_KIND_UNRESOLVED if shared or self._is_inside(value) else pb.NODE_KIND_EXTERNAL
+            found.source[one] = self.ends.id_of(self._bare(value.peer_address, kind))
 
     def _owner(self, value: Flow, time_ns: int) -> int | None:
         place = self._place(value.endpoint)

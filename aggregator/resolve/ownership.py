@@ -163,7 +163,7 @@ def _listening(here: list[Owned], port: int, transport: int) -> list[Owned]:
 
 
 def _same(one: Owned, other: Owned) -> bool:
-    return replace(one, to_ns=FOREVER_NS) == replace(other, to_ns=FOREVER_NS)
+    return replace(one, from_ns=0, to_ns=0) == replace(other, from_ns=0, to_ns=0)
 
 
 def _at(claims: list[Owned], time_ns: int) -> int | None:

@@ -1,6 +1,6 @@
-"""What changed between two snapshots, and a snapshot after changes. Pure."""
+"""What changed between two snapshots. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from plumbline.v1 import topology_pb2 as pb
@@ -28,35 +28,6 @@ def changes_between(old: pb.Topology, new: pb.Topology) -> list[pb.Change]:
     present = [change for change in nodes + edges if change.kind != vanished]
     absent = [change for change in edges + nodes if change.kind == vanished]
     return hosts + present + absent
-
-
-def applied(topology: pb.Topology, changes: Iterable[pb.Change]) -> pb.Topology:
-    """What a watcher holds after these changes: the inverse of `changes_between`."""
-    nodes = {node.id: node for node in topology.nodes}
-    edges = {edge.id: edge for edge in topology.edges}
-    hosts = {host.name: host for host in topology.hosts}
-    for change in changes:
-        subject = change.WhichOneof("subject")
-        if subject == "host":
-            _put(hosts, change.host.name, change.host, change.kind)
-        elif subject == "node":
-            nodes.pop(change.previous_id, None)
-            _put(nodes, change.node.id, change.node, change.kind)
-        elif subject == "edge":
-            edges.pop(change.previous_id, None)
-            _put(edges, change.edge.id, change.edge, change.kind)
-    result = pb.Topology(cluster=topology.cluster)
-    result.nodes.extend(nodes[key] for key in sorted(nodes))
-    result.edges.extend(edges[key] for key in sorted(edges))
-    result.hosts.extend(hosts[key] for key in sorted(hosts))
-    return result
-
-
-def _put(held: dict[str, Subject], key: str, value: Subject, kind: int) -> None:
-    if kind == pb.CHANGE_KIND_VANISHED:
-        held.pop(key, None)
-    else:
-        held[key] = value
 
 
 def _compare(

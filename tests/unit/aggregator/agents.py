@@ -182,6 +182,7 @@ class Agent:
         batch.flows.CopyFrom(wire.pack_flows(pack(flows, wire.FLOW_TYPES)))
         batch.requests.CopyFrom(wire.pack_requests(pack(requests, wire.REQUEST_TYPES)))
         batch.host_status.CopyFrom(flow.HostStatus(time=self.stamp(end), coverage=1.0, addresses=self.addresses))
+        batch.sent.CopyFrom(self.stamp(end))
         return batch
 
     def tells(self, begin: float = 0.0, end: float = 1.0, at: float | None = None) -> bool:

@@ -165,10 +165,36 @@ def test_an_agents_clock_is_put_right(world: World, skew: float) -> None:
     assert (second(edge.first_seen), second(edge.last_seen), edge.requests) == (0, 1, 3)
 
 
-def test_a_clock_that_was_set_holds_from_the_next_hello_on(world: World) -> None:
+@pytest.mark.parametrize("step", [-90_000.0, -20.0, 20.0, 90_000.0])
+def test_a_clock_that_is_set_under_way_moves_nothing_in_time(world: World, step: float) -> None:
+    alpha = world.agent("alpha", "10.0.0.1", skew=3.0)
+    call(alpha, 3, 0, 1)
+    alpha.skew += step
+    call(alpha, 4, 1, 2)
+    call(alpha, 5, 2, 3)
+    edge = world.edges(4, window=3.5)[PAIR]
+    assert (second(edge.last_seen), edge.requests) == (3, 12)
+    assert world.requests(8, window=5) == {}
+
+
+def test_a_batch_that_was_long_under_way_does_not_spoil_the_clock(world: World) -> None:
     alpha = world.agent("alpha", "10.0.0.1")
     call(alpha, 3, 0, 1)
-    alpha.skew = 500.0
-    assert world.estate.hello(alpha.hello(2), ns(2)) == 1
-    call(alpha, 3, 2, 3)
-    assert second(world.edges(4)[PAIR].last_seen) == 3
+    call(alpha, 4, 1, 2, at=4)
+    assert second(world.edges(5)[PAIR].last_seen) == 2
+    call(alpha, 5, 2, 3, at=30)
+    call(alpha, 6, 30, 31)
+    assert second(world.edges(32)[PAIR].last_seen) == 31
+
+
+def test_the_first_bucket_of_a_start_need_not_be_the_oldest(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    alpha.tells(0, 1)
+    alpha.restart()
+    batch = alpha.batch(20, 21)
+    older = batch.buckets.add()
+    getattr(older, "from").CopyFrom(alpha.stamp(10))
+    older.to.CopyFrom(alpha.stamp(20))
+    world.estate.hello(alpha.hello(21), ns(21))
+    world.deliver(alpha, batch, 21)
+    assert blind(world, 22) == [(1, 10, "agent restarted")]

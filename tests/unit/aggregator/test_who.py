@@ -56,6 +56,19 @@ def test_containers_of_one_pod_are_one_node(world: World) -> None:
     assert set(world.nodes()) == {"alpha/pod-p1", "beta/shop"}
 
 
+@pytest.mark.parametrize("units", [["web"], ["web", "job"]])
+def test_any_container_of_a_pod_may_answer_what_units_of_a_host_ask(world: World, units: list[str]) -> None:
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    beta.pod("p1", "10.1.0.1")
+    second = beta.endpoint(flow.ENDPOINT_KIND_POD, 1161, pod_uid="p1", container_id="c2")
+    for name in units:
+        alpha.calls(alpha.unit(name), "10.1.0.1", 80, 2)
+    beta.serves(second, "10.0.0.1", 80, 2 * len(units), local="10.1.0.1")
+    alpha.tells()
+    beta.tells()
+    assert world.requests(30) == {(f"alpha/{name}", "beta/pod-p1"): 2 for name in units}
+
+
 def test_an_address_that_changed_hands_is_whose_it_was_then(world: World) -> None:
     alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
     web = alpha.unit("web")
@@ -200,6 +213,22 @@ def test_who_listens_is_a_node_though_nobody_calls_until_it_ends(world: World) -
     alpha.restart()
     alpha.tells(10, 11)
     assert world.nodes(12) == {}
+
+
+def test_a_listener_that_ended_after_its_agent_connected_again_has_ended(world: World) -> None:
+    """The second hello measured the clocks a little differently."""
+    alpha = world.agent("alpha", "10.0.0.1")
+    idle = alpha.unit("idle")
+    alpha.listens(idle, "10.0.0.1", 80)
+    alpha.tells()
+    alpha.listens(idle, "10.0.0.1", 80, until=3)
+    world.estate.hello(alpha.hello(2), ns(2.003))
+    alpha.tells(2, 4)
+    assert world.nodes(5) == {}
+    # It listens again: another claim.
+    alpha.listens(idle, "10.0.0.1", 80, since=6)
+    alpha.tells(4, 7)
+    assert list(world.nodes(8)) == ["alpha/idle"]
 
 
 def test_plumblines_own_traffic_is_background(world: World) -> None:

@@ -65,6 +65,14 @@ def _changed(draw: st.DrawFn, before: pb.Topology) -> pb.Topology:
     return graph
 
 
+def topology(*names: str, requests: int = 0) -> pb.Topology:
+    nodes = [pb.Node(id=name) for name in names]
+    edges = [pb.Edge(id=f"{name}>", source=name, target=name, requests=requests) for name in names]
+    for edge in edges:
+        setattr(edge, "class", pb.EDGE_CLASS_TRAFFIC)
+    return pb.Topology(nodes=nodes, edges=edges)
+
+
 def same(one: pb.Topology, other: pb.Topology) -> bool:
     """But for window and position, which are no part of the graph."""
     return all(
