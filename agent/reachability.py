@@ -34,7 +34,7 @@ class Reachability:
                 contract_version=contract,
                 clock_offset_seconds=round(clock_offset_seconds, 6),
             )
-        elif self._away_since is not None:
+        elif self._told_refused is not None and self._away_since is not None:
             self._log.write(
                 "aggregator_back",
                 aggregator=self._aggregator,
@@ -44,10 +44,14 @@ class Reachability:
             )
         self._told_refused = self._away_since = None
 
-    def away(self, reason: str, remedy: str, refused: bool) -> None:
+    def broken(self) -> None:
+        """The stream has ended, and nobody knows why yet."""
         self.connected = False
         if self._away_since is None:
             self._away_since = self._clock()
+
+    def away(self, reason: str, remedy: str, refused: bool) -> None:
+        self.broken()
         # A reason may hold addresses that differ at each attempt: told again only when it becomes another kind.
         if self._told_refused is not refused:
             self._told_refused = refused

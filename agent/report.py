@@ -29,6 +29,8 @@ from agent.settings import VERSION, Settings
 _WELCOME_SECONDS = 10.0
 _ACKNOWLEDGEMENT_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+# What the library says when a write met the end of the stream before it had read why.
+_UNCLEAR, _MOST_UNCLEAR = "Internal error from Core", 3
 _CHANNEL_OPTIONS = (
     # Each attempt is a channel of its own; a shared one would sit out the library's own pauses.
     ("grpc.use_local_subchannel_pool", 1),
@@ -97,13 +99,18 @@ class Reporter:
                     await self._delivered.wait()
 
     async def run(self) -> None:
-        pause_seconds = _FIRST_PAUSE_SECONDS
+        pause_seconds, unclear = _FIRST_PAUSE_SECONDS, 0
         while True:
             before = self._outbox.acknowledged
             try:
                 await self._one_stream()
             except Unreachable as why:
-                self._reachability.away(why.reason, why.remedy, why.refused)
+                unclear = unclear + 1 if why.reason == _UNCLEAR else 0
+                # The next attempt tells better; if it does not, there is nothing better to tell.
+                if 0 < unclear < _MOST_UNCLEAR:
+                    self._reachability.broken()
+                else:
+                    self._reachability.away(why.reason, why.remedy, why.refused)
             if self._outbox.acknowledged > before:
                 pause_seconds = _FIRST_PAUSE_SECONDS
             await self._pause(pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311 (spreads agents, hides nothing)

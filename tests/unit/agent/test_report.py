@@ -84,6 +84,27 @@ def test_a_stream_that_is_cut_again_and_again_delivers_each_count_once(keep_befo
     run(test)
 
 
+def test_an_end_without_a_reason_is_told_only_when_it_goes_on() -> None:
+    async def test() -> None:
+        reports = Reports(FakeDisk())
+        reports.refuse_with = grpc.StatusCode.INTERNAL, "Internal error from Core"
+        server, address = await serve(reports)
+        sending = Sending(Settings(host="alpha", aggregator=address))
+        await asyncio.sleep(0.1)
+        reports.refuse_with = None
+        await until(lambda: sending.reachability.connected)
+        assert sending.events() == ["aggregator_connected"]
+        await sending.end()
+
+        reports.refuse_with = grpc.StatusCode.INTERNAL, "Internal error from Core"
+        sending = Sending(Settings(host="alpha", aggregator=address))
+        await until(lambda: "aggregator_away" in sending.events(), 5)
+        await sending.end()
+        await server.stop(None)
+
+    run(test)
+
+
 def test_an_aggregator_that_comes_later_and_goes_and_comes_back() -> None:
     async def test() -> None:
         disk = FakeDisk()
