@@ -17,6 +17,7 @@ from aggregator.records import FOREVER_NS, End
 from aggregator.resolve.ends import Resolved, Resolver
 from aggregator.resolve.names import DnsMemory
 from aggregator.resolve.ownership import Ownership
+from aggregator.resolve.past import Past
 from aggregator.resolve.settling import Settler
 from aggregator.settings import Settings
 from aggregator.topology.columns import FlowRows, Rows
@@ -30,6 +31,7 @@ from aggregator.topology.lives import Lives
 
 Ints = npt.NDArray[np.int64]
 _MOST_FIRST_SEEN: Final = 500_000
+_KEPT_PASTS: Final = 2
 
 
 @dataclass(slots=True)
@@ -74,12 +76,16 @@ class Snapshots:
         self._resolved: Resolved | None = None
         self._resolved_at: tuple[int, ...] = ()
         self._facts: Facts | None = None
+        self._pasts: dict[int, Past] = {}
 
     def topology(self, window_ns: int, now_ns: int) -> pb.Topology:
         """Everything of the window, background edges included; its position is left empty."""
         held = self._held
-        oldest_ns, raw = held.hot.since(now_ns - window_ns)
+        oldest_ns, parts = held.hot.since(now_ns - window_ns)
         resolved = self._resolve(now_ns)
+        raw = self._past(window_ns).together(
+            parts, resolved, lambda rows: self._settler.for_good(rows, resolved, now_ns)
+        )
         rows = self._settler.for_now(raw, resolved, now_ns)
         protocols, active = self._lives_of_owners(resolved)
         resolved = self._resolve(now_ns)  # settling may have made flows
@@ -93,6 +99,14 @@ class Snapshots:
         topology.nodes.extend(nodes_of(edges, resolved.ends, listens, listeners))
         topology.hosts.extend(self._hosts(rows.flows, now_ns))
         return topology
+
+    def _past(self, window_ns: int) -> Past:
+        """Of the windows that were asked for last."""
+        past = self._pasts.pop(window_ns, None) or Past()
+        self._pasts[window_ns] = past
+        while len(self._pasts) > _KEPT_PASTS:
+            del self._pasts[next(iter(self._pasts))]
+        return past
 
     def settled(self, rows: Rows, now_ns: int) -> Rows:
         """Rows that may be merged over time from now on."""

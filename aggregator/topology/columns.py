@@ -200,3 +200,11 @@ def concatenate(parts: Sequence[R], empty: R) -> R:
     if len(filled) <= 1:
         return filled[0] if filled else empty
     return type(empty)(*(np.concatenate([getattr(part, field.name) for part in filled]) for field in fields(empty)))
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """One after the other, unmerged."""
+    return Rows(
+        concatenate([part.flows for part in parts], FlowRows.empty()),
+        concatenate([part.requests for part in parts], RequestRows.empty()),
+    )

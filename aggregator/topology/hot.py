@@ -5,7 +5,7 @@ from operator import is_
 
 import numpy as np
 
-from aggregator.topology.columns import OPEN, FlowRows, RequestRows, Rows, concatenate, merge
+from aggregator.topology.columns import OPEN, Rows, joined, merge
 
 Settle = Callable[[Rows], Rows]
 
@@ -23,6 +23,8 @@ class HotRows:
 
     def __init__(self, retention_ns: int) -> None:
         self._retention_ns = retention_ns
+        # As they came since the last look; what came between two looks is one part.
+        self._fresh: list[Rows] = []
         self._young: list[Rows] = []
         self._slots: list[dict[int, Rows]] = [{} for _ in self.TIERS]
         # For each tier, the slots of some windows and what they are together.
@@ -30,7 +32,7 @@ class HotRows:
 
     def add(self, rows: Rows) -> None:
         if len(rows):
-            self._young.append(rows)
+            self._fresh.append(rows)
 
     def age(self, now_ns: int, settle: Settle) -> None:
         """Move what is old enough into slots, slots into coarser ones, and what is too old away."""
@@ -50,19 +52,22 @@ class HotRows:
                 if (rows.flows.authority == OPEN).any() or (rows.requests.authority == OPEN).any():
                     slots[start] = merge([settle(rows)])
 
-    def since(self, from_ns: int) -> tuple[int, Rows]:
-        """All rows of the slots that end after `from_ns`, hardly merged, and when the oldest of these slots begins."""
+    def since(self, from_ns: int) -> tuple[int, list[Rows]]:
+        """All rows of the slots that end after `from_ns`, and when the oldest of these slots begins.
+
+        They come in parts, oldest first, that are the same ones until they age; what is new is added behind.
+        """
         chosen: list[Rows] = []
         oldest_ns = from_ns
-        for tier, (width, _) in enumerate(self.TIERS):
+        for tier, (width, _) in reversed(list(enumerate(self.TIERS))):
             slots = {start: rows for start, rows in self._slots[tier].items() if start + width > from_ns}
             if slots:
                 chosen.append(self._merged_slots(tier, list(slots.values())))
                 oldest_ns = min(oldest_ns, *slots)
-        young = self._compact_young()
-        flows = [rows.flows for rows in chosen] + [young.flows.take(young.flows.to_ns > from_ns)]
-        requests = [rows.requests for rows in chosen] + [young.requests.take(young.requests.to_ns > from_ns)]
-        return oldest_ns, Rows(concatenate(flows, FlowRows.empty()), concatenate(requests, RequestRows.empty()))
+        if self._fresh:
+            self._young.append(joined(self._fresh))
+            self._fresh = []
+        return oldest_ns, chosen + [_after(from_ns, rows) for rows in self._young]
 
     def _merged_slots(self, tier: int, slots: list[Rows]) -> Rows:
         """Slots are asked for far more often than they change."""
@@ -80,11 +85,8 @@ class HotRows:
         self._young, self._slots = [young], slots
 
     def _compact_young(self) -> Rows:
-        if len(self._young) > 1:
-            flows = concatenate([rows.flows for rows in self._young], FlowRows.empty())
-            requests = concatenate([rows.requests for rows in self._young], RequestRows.empty())
-            self._young = [Rows(flows, requests)]
-        return self._young[0] if self._young else Rows.empty()
+        self._young, self._fresh = [joined([*self._young, *self._fresh])], []
+        return self._young[0]
 
     def _age_young(self, limit_ns: int, settle: Settle) -> None:
         young = self._compact_young()
@@ -103,3 +105,9 @@ class HotRows:
     def _put(self, tier: int, start: int, rows: Rows) -> None:
         held = self._slots[tier].get(start)
         self._slots[tier][start] = merge([held, rows] if held else [rows])
+
+
+def _after(from_ns: int, rows: Rows) -> Rows:
+    """The same rows where all are."""
+    flows, requests = rows.flows.to_ns > from_ns, rows.requests.to_ns > from_ns
+    return rows if flows.all() and requests.all() else Rows(rows.flows.take(flows), rows.requests.take(requests))
