@@ -2,6 +2,7 @@
 
 import json
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from telemetry.events import EVENTS
 from tests.cluster.cluster import APPS, Cluster, Workload
 from tests.cluster.processes import PYTHON, wait_until
 from tests.cluster.product import Product
-from tests.kernel.test_refusals import NOT_REACHED, agent, refused
+from tests.kernel.test_refusals import NOT_REACHED, agent
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 Line: TypeAlias = dict[str, Any]
@@ -45,12 +46,12 @@ class Watched:
         text = (self.cluster.directory / "logs" / f"{name}.log").read_text()
         return [sound(line) for line in text.splitlines()[since:]]
 
-    def told(self, name: str, event: str, since: int = 0, timeout_seconds: float = 15) -> Line:
+    def told(self, name: str, event: str, since: int = 0, timeout_seconds: float = 60) -> Line:
         """The first line of that event; waits for it."""
         wait_until(lambda: of(self.log(name, since), event), f"{name} tells {event}", timeout_seconds, 0.1)
         return of(self.log(name, since), event)[0]
 
-    def when(self, name: str, holds: Callable[[Line], object], since: int, timeout_seconds: float = 15) -> Line:
+    def when(self, name: str, holds: Callable[[Line], object], since: int, timeout_seconds: float = 60) -> Line:
         """The first summary for which it holds."""
 
         def found() -> list[Line]:
@@ -96,10 +97,10 @@ def test_each_summary_says_what_was_seen_and_that_it_is_delivered(watched: Watch
     assert sum(line["requests"] for line in told) == 40
     line = next(line for line in told if line["requests"])
     assert line["edges"] == 1 and line["coverage"] == 1.0 and line["lost"] == line["dropped"] == {}
-    assert line["lag_seconds"] < 2 and line["working_set_bytes"] > 0
+    assert line["lag_seconds"] < 3 and line["working_set_bytes"] > 0
     times = [moment(line) for line in told]
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
-    assert all(abs(gap - SUMMARY_SECONDS) < 1 for gap in gaps)
+    assert all(0.5 < gap / SUMMARY_SECONDS < 2 for gap in gaps), gaps
     whole = watched.told("aggregator", "aggregator_summary", len(watched.log("aggregator")))
     assert whole["agents"] == 2 and whole["nodes"] >= 2 and whole["refused"] == {}
 
@@ -172,8 +173,11 @@ def test_the_stated_rights_are_enough(watched: Watched) -> None:
 def test_without_these_rights_it_says_which_one_is_missing(watched: Watched, without: str) -> None:
     rights = limited([right for right in STATED_RIGHTS if right != without])
     capability = f"CAP_{without.upper()}"
-    output = refused(agent(watched.cluster.cgroup_root("alpha"), *rights), NOT_REACHED, f"{capability} is missing")
-    starting, last = map(sound, output.splitlines())
+    command = [str(word) for word in agent(watched.cluster.cgroup_root("alpha"), *rights)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (NOT_REACHED, "")
+    starting, last = map(sound, done.stdout.splitlines())
+    assert f"{capability} is missing" in last["reason"]
     assert starting["event"] == "agent_starting" and last["event"] == "kernel_refused"
     assert last["level"] == "error" and capability in last["remedy"]
 
