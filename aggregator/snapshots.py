@@ -81,10 +81,10 @@ class Snapshots:
     def topology(self, window_ns: int, now_ns: int) -> pb.Topology:
         """Everything of the window, background edges included; its position is left empty."""
         held = self._held
-        oldest_ns, parts = held.hot.since(now_ns - window_ns)
+        span = held.hot.since(now_ns - window_ns)
         resolved = self._resolve(now_ns)
         raw = self._past(window_ns).together(
-            parts, resolved, lambda rows: self._settler.for_good(rows, resolved, now_ns)
+            span, resolved, lambda rows: self._settler.for_good(rows, resolved, now_ns)
         )
         rows = self._settler.for_now(raw, resolved, now_ns)
         protocols, active = self._lives_of_owners(resolved)
@@ -92,7 +92,7 @@ class Snapshots:
         edges = edges_of(rows, self._flows(resolved, protocols, active), self._texts(), self._is_self)
         held.first_seen.note(edges)
         topology = pb.Topology(cluster=self._cluster)
-        getattr(topology.window, "from").CopyFrom(stamp(min(oldest_ns, now_ns - window_ns)))
+        getattr(topology.window, "from").CopyFrom(stamp(min(span.oldest_ns, now_ns - window_ns)))
         topology.window.to.CopyFrom(stamp(now_ns))
         add_edges(topology, edges)
         listens, listeners = self._listeners(now_ns)

@@ -1,11 +1,10 @@
 """The past of one window, merged once for many snapshots: at a steady rate most rows say the same again.
 
-Pure. Rows come in parts that do not change; what is certain about them stays so, until an address changes hands or
-is found to be somebody's.
+Pure. What is certain about rows stays so, until an address changes hands or is found to be somebody's; which rows
+are meant stays so until a slot leaves the window.
 """
 
-from collections.abc import Callable, Sequence
-from operator import is_
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from aggregator.resolve.ends import Resolved
 from aggregator.topology.columns import OPEN, FlowRows, RequestRows, Rows, joined, merge
+from aggregator.topology.hot import Span
 
 Bools = npt.NDArray[np.bool_]
 Settle = Callable[[Rows], Rows]
@@ -21,34 +21,44 @@ _MOST_LOOSE: Final = 50_000
 
 
 class Past:
-    """Valid for one window. Used by one thread."""
+    """Of one window. Used by one thread."""
 
     def __init__(self) -> None:
-        self._parts: list[Rows] = []
         self._rows = Rows.empty()
-        self._open: list[Rows] = []
+        self._others = Rows.empty()  # what is not certain
+        self._sealed = -1
+        self._left_out: tuple[int, ...] | None = None
         self._target_host = np.empty(0, np.int64)
         self._moved = np.empty(0, np.bool_)
 
-    def together(self, parts: Sequence[Rows], resolved: Resolved, settle: Settle) -> Rows:
-        """All rows of the parts, most of them merged. `settle` gives rows the authority that is certain."""
-        if not self._holds(parts, resolved):
-            self._parts, self._rows, self._open = [], Rows.empty(), []
-        loose = parts[len(self._parts) :]
+    def together(self, span: Span, resolved: Resolved, settle: Settle) -> Rows:
+        """All rows of the span, most of them merged. `settle` gives rows the authority that is certain."""
+        if span.left_out is None:
+            return joined(span.parts)
+        loose = self._news(span, resolved)
+        if loose is None:
+            self._rows, self._others, loose = Rows.empty(), Rows.empty(), span.parts
         if sum(map(len, loose)) > max(_MOST_LOOSE, len(self._rows) // 4):
-            self._merge(joined(loose), resolved, settle)
-            self._parts, loose = list(parts), []
+            self._merge(joined([self._others, *loose]), resolved, settle)
+            loose = []
+            self._sealed, self._left_out = span.sealed, span.left_out
+        elif self._left_out != span.left_out:
+            self._sealed = -1  # so few rows that nothing is worth keeping
         self._target_host, self._moved = resolved.target_host, resolved.moved
-        return joined([self._rows, *self._open, *loose])
+        return joined([self._rows, self._others, *loose])
 
-    def _holds(self, parts: Sequence[Rows], resolved: Resolved) -> bool:
+    def _news(self, span: Span, resolved: Resolved) -> list[Rows] | None:
+        """What was added since the last merge; None when that cannot be told, or what was merged does not hold."""
         known = len(self._target_host)
-        return (
-            len(parts) >= len(self._parts)
-            and all(map(is_, self._parts, parts))
+        news = [rows for number, rows in span.log if number > self._sealed]
+        holds = (
+            self._sealed >= 0
+            and self._left_out == span.left_out
+            and len(news) == span.sealed - self._sealed
             and np.array_equal(self._target_host, resolved.target_host[:known])
             and np.array_equal(self._moved, resolved.moved[:known])
         )
+        return news if holds else None
 
     def _merge(self, rows: Rows, resolved: Resolved, settle: Settle) -> None:
         """Rows of addresses that changed hands are left as they are: only their own time tells whose they were."""
@@ -56,8 +66,7 @@ class Past:
         settled = settle(_taken(rows, stay))
         certain = _each(settled, lambda part: (part.authority != OPEN) | (resolved.target_host[part.flow] < 0))
         self._rows = merge([self._rows, _taken(settled, certain)])
-        others = [_taken(rows, (~stay[0], ~stay[1])), _taken(settled, (~certain[0], ~certain[1]))]
-        self._open += [some for some in others if len(some)]
+        self._others = joined([_taken(rows, (~stay[0], ~stay[1])), _taken(settled, (~certain[0], ~certain[1]))])
 
 
 def _each(rows: Rows, chosen: Callable[[FlowRows | RequestRows], Bools]) -> tuple[Bools, Bools]:

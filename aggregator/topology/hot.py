@@ -1,6 +1,7 @@
 """The rows of the last hour: as they came while young, in coarser slots of time as they age."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import is_
 
 import numpy as np
@@ -8,6 +9,22 @@ import numpy as np
 from aggregator.topology.columns import OPEN, Rows, joined, merge
 
 Settle = Callable[[Rows], Rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rows of a window, in parts, and from when on they are.
+
+    `left_out` says which slots are not among them: as long as it is the same, the same rows are, whatever slots they
+    have moved to, and those of the log that came later. None: it must be looked at anew each time.
+    `log` has the last parts that were added, with numbers that grow by 1 up to `sealed`.
+    """
+
+    oldest_ns: int
+    parts: list[Rows]
+    left_out: tuple[int, ...] | None
+    sealed: int
+    log: list[tuple[int, Rows]]
 
 
 class HotRows:
@@ -23,8 +40,9 @@ class HotRows:
 
     def __init__(self, retention_ns: int) -> None:
         self._retention_ns = retention_ns
-        # As they came since the last look; what came between two looks is one part.
         self._fresh: list[Rows] = []
+        self._sealed = self._logged_before = 0
+        self._log: list[tuple[int, Rows]] = []
         self._young: list[Rows] = []
         self._slots: list[dict[int, Rows]] = [{} for _ in self.TIERS]
         # For each tier, the slots of some windows and what they are together.
@@ -36,6 +54,8 @@ class HotRows:
 
     def age(self, now_ns: int, settle: Settle) -> None:
         """Move what is old enough into slots, slots into coarser ones, and what is too old away."""
+        self._seal()
+        self._log, self._logged_before = [one for one in self._log if one[0] > self._logged_before], self._sealed
         self._age_young(now_ns - self.YOUNG_NS, settle)
         for tier, (_, kept_ns) in enumerate(self.TIERS[:-1]):
             width = self.TIERS[tier + 1][0]
@@ -52,22 +72,30 @@ class HotRows:
                 if (rows.flows.authority == OPEN).any() or (rows.requests.authority == OPEN).any():
                     slots[start] = merge([settle(rows)])
 
-    def since(self, from_ns: int) -> tuple[int, list[Rows]]:
-        """All rows of the slots that end after `from_ns`, and when the oldest of these slots begins.
-
-        They come in parts, oldest first, that are the same ones until they age; what is new is added behind.
-        """
+    def since(self, from_ns: int) -> Span:
+        """All rows of the slots that end after `from_ns`."""
+        self._seal()
         chosen: list[Rows] = []
+        left_out: list[int] = []
         oldest_ns = from_ns
-        for tier, (width, _) in reversed(list(enumerate(self.TIERS))):
+        for tier, (width, _) in enumerate(self.TIERS):
             slots = {start: rows for start, rows in self._slots[tier].items() if start + width > from_ns}
+            left_out += [start + tier for start in self._slots[tier] if start not in slots]
             if slots:
                 chosen.append(self._merged_slots(tier, list(slots.values())))
                 oldest_ns = min(oldest_ns, *slots)
+        young = [_after(from_ns, rows) for rows in self._young]
+        is_whole = all(map(is_, young, self._young))
+        return Span(oldest_ns, [*chosen, *young], tuple(left_out) if is_whole else None, self._sealed, self._log)
+
+    def _seal(self) -> None:
+        """What came since the last look becomes one part."""
         if self._fresh:
-            self._young.append(joined(self._fresh))
+            self._sealed += 1
+            part = joined(self._fresh)
             self._fresh = []
-        return oldest_ns, chosen + [_after(from_ns, rows) for rows in self._young]
+            self._young.append(part)
+            self._log.append((self._sealed, part))
 
     def _merged_slots(self, tier: int, slots: list[Rows]) -> Rows:
         """Slots are asked for far more often than they change."""
@@ -85,7 +113,8 @@ class HotRows:
         self._young, self._slots = [young], slots
 
     def _compact_young(self) -> Rows:
-        self._young, self._fresh = [joined([*self._young, *self._fresh])], []
+        self._seal()
+        self._young = [joined(self._young)]
         return self._young[0]
 
     def _age_young(self, limit_ns: int, settle: Settle) -> None:
