@@ -122,6 +122,7 @@ def test_two_absences_of_the_servers_agent_are_filled_both(two: Two) -> None:
         two.call(10)
         two.alpha.tells(absence, absence + 1)
         two.world.estate.age(ns(absence + 19))
+        assert two.world.requests(absence + 19)[PAIR] == 11 + (110 if absence > 20 else 0)
         two.beta.restart()
         two.beta.listens(two.beta.unit("shop"), BETA, 80, since=absence + 20)
         two.serve(100)
@@ -130,6 +131,14 @@ def test_two_absences_of_the_servers_agent_are_filled_both(two: Two) -> None:
         two.beta.tells(absence + 20, absence + 21)
         two.world.estate.age(ns(absence + 50))
     assert two.world.requests(140)[PAIR] == 1 + 2 * 110
+
+
+def test_a_client_that_told_of_more_time_than_the_server_yet_is_not_counted_beside_it(two: Two) -> None:
+    two.call(10)
+    two.serve(10)
+    two.alpha.tells(0.2, 2)
+    two.beta.tells(0, 1)
+    assert two.world.requests(2)[PAIR] == 10
 
 
 def test_who_an_address_belongs_to_may_come_later_than_the_traffic(two: Two) -> None:

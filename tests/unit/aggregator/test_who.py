@@ -29,6 +29,21 @@ def test_two_units_of_one_address_that_call_the_same_server_are_told_apart(
     assert world.edges()["alpha/web", "beta/shop"].connections == 1
 
 
+def test_an_address_of_its_own_beside_a_shared_one_counts_each_request_once(world: World) -> None:
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    shop = beta.unit("shop")
+    for own in ("10.0.0.2", "fd00::2"):
+        beta.listens(shop, own, 80)
+    alpha.calls(alpha.unit("web"), "10.0.0.2", 80, 3)
+    alpha.calls(alpha.unit("job"), "10.0.0.2", 80, 4)
+    beta.serves(shop, "10.0.0.1", 80, 7, local="10.0.0.2")
+    alpha.calls(alpha.unit("web"), "fd00::2", 80, 50, local="fd00::1")
+    beta.serves(shop, "fd00::1", 80, 50, local="fd00::2")
+    alpha.tells()
+    beta.tells()
+    assert world.requests() == {("alpha/web", "beta/shop"): 53, ("alpha/job", "beta/shop"): 4}
+
+
 def test_until_the_clients_have_spoken_a_shared_address_is_not_guessed_at(world: World) -> None:
     alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
     alpha.tells()
