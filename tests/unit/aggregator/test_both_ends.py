@@ -129,6 +129,7 @@ def test_two_absences_of_the_servers_agent_are_filled_both(two: Two) -> None:
         two.call(100)
         two.alpha.tells(absence + 20, absence + 21)
         two.beta.tells(absence + 20, absence + 21)
+        two.beta.tells(absence + 21, absence + 50)
         two.world.estate.age(ns(absence + 50))
     assert two.world.requests(140)[PAIR] == 1 + 2 * 110
 
