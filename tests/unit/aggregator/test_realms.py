@@ -1,0 +1,55 @@
+"""Where an address means something: loopback in its namespace, the rest in its cluster."""
+
+import pytest
+from plumbline.v1 import flow_pb2 as flow
+
+from tests.unit.aggregator.agents import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_loopback_means_something_in_its_own_namespace_only(world: World) -> None:
+    for name in ("alpha", "beta"):
+        agent = world.agent(name, "10.0.0.1" if name == "alpha" else "10.0.0.2")
+        server, client = agent.unit("db"), agent.unit("web")
+        agent.listens(server, "127.0.0.1", 5432, realm=flow.REALM_NAMESPACE)
+        pod = agent.pod(f"p-{name}", "10.1.0.1" if name == "alpha" else "10.1.0.2")
+        agent.listens(
+            pod, "127.0.0.1", 5432, realm=flow.REALM_NAMESPACE, network_namespace=1000 + sum(map(ord, f"p-{name}"))
+        )
+        for loopback in ("127.0.0.1", "127.0.0.53"):
+            agent.calls(client, loopback, 5432, 1, local="127.0.0.1")
+            agent.calls(pod, loopback, 5432, 10, local="127.0.0.1")
+        agent.tells()
+    expected = {}
+    for name in ("alpha", "beta"):
+        expected[f"{name}/web", f"{name}/db"] = 2
+        expected[f"{name}/pod-p-{name}", f"{name}/pod-p-{name}"] = 20
+    assert world.requests() == expected
+
+
+def test_any_number_of_hosts_may_listen_on_one_loopback_address(world: World) -> None:
+    for number in range(100):
+        agent = world.agent(f"host-{number}", f"10.0.1.{number}")
+        agent.listens(agent.unit("db"), "127.0.0.1", 5432, realm=flow.REALM_NAMESPACE)
+        agent.calls(agent.unit("web"), "127.0.0.1", 5432, 1, local="127.0.0.1")
+        agent.tells()
+    assert world.requests() == {(f"host-{number}/web", f"host-{number}/db"): 1 for number in range(100)}
+
+
+def test_clusters_have_their_own_addresses_and_foreign_names_are_prefixed(world: World) -> None:
+    for cluster in ("", "east"):
+        alpha, beta = (
+            world.agent(name, own, cluster=cluster) for name, own in (("alpha", "10.0.0.1"), ("beta", "10.0.0.2"))
+        )
+        shop = beta.unit("shop")
+        beta.listens(shop, "10.0.0.2", 80)
+        alpha.calls(alpha.unit("web"), "10.0.0.2", 80, 3 if cluster else 40)
+        alpha.tells()
+        beta.tells()
+    assert world.requests() == {("alpha/web", "beta/shop"): 40, ("east:alpha/web", "east:beta/shop"): 3}
+    assert world.nodes()["east:beta/shop"].cluster == "east"
+    assert [host.name for host in world.topology().hosts] == ["alpha", "beta", "east:alpha", "east:beta"]
