@@ -1,8 +1,9 @@
 # What a person types. Everything is idempotent; the work is done by scripts/.
 PYTHON := .venv/bin/python
 PRODUCT := agent aggregator cli telemetry
+BENCH := aggregator impact agent_memory start kernel_cost
 
-.PHONY: help setup up down test check lint proto demo lock clean
+.PHONY: help setup up down test check lint proto bench demo lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +28,9 @@ lint: .setup-dev  ## ruff, strict mypy, walls and doors, buf
 
 proto: .setup-dev  ## generate the contract's Python code
 	@scripts/proto
+
+bench: .setup-dev  ## measure what the product costs (docs/performance.md): root, a quarter of an hour
+	@for name in $(BENCH); do echo "== $$name"; $(PYTHON) -m bench.$$name || exit; done
 
 demo: .setup-dev  ## a shop on two hosts in the miniature cluster, live, until Ctrl-C
 	@$(PYTHON) -m tests.cluster.demo

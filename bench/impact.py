@@ -1,46 +1,38 @@
 """How long `impact` takes on a large graph, and the same question asked of networkx.
 
-python bench/impact.py [--nodes 20000] [--edges 200000] [--questions 200]
+python -m bench.impact [--json] [--nodes 20000] [--edges 200000] [--questions 200]
 
-Prints one JSON object, in milliseconds: what a Case makes once for all its questions, then the search alone and the
-whole answer (p50, p99, the longest), and networkx's `descendants`, which knows no shares; `times_networkx` is the
-ratio of the medians of the two searches.
+Time of this process: what a Case makes once for all its questions, then the search alone and the whole answer, and
+networkx's `descendants`, which knows no shares.
 """
 
-import argparse
-import json
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "protos")]
+import networkx as nx
+from plumbline.v1 import topology_pb2 as pb
 
-import networkx as nx  # noqa: E402
-from plumbline.v1 import topology_pb2 as pb  # noqa: E402
-
-from aggregator.insight.callgraph import CallGraph  # noqa: E402
-from aggregator.insight.case import Case  # noqa: E402
-from aggregator.insight.impact import impact  # noqa: E402
+from aggregator.insight.callgraph import CallGraph
+from aggregator.insight.case import Case
+from aggregator.insight.impact import impact
+from bench.common import Figure, flags, median, quantile, show
 
 NETWORKX_QUESTIONS = 5
 
 
 def main() -> None:
-    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    flags.add_argument("--nodes", type=int, default=20_000)
-    flags.add_argument("--edges", type=int, default=200_000)
-    flags.add_argument("--questions", type=int, default=200)
-    flags.add_argument("--seed", type=int, default=1)
-    asked = flags.parse_args()
-    print(json.dumps(measure(asked.nodes, asked.edges, asked.questions, asked.seed), indent=2))  # noqa: T201
+    parser = flags(__doc__)
+    parser.add_argument("--nodes", type=int, default=20_000)
+    parser.add_argument("--edges", type=int, default=200_000)
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    show(measure(asked.nodes, asked.edges, asked.questions, asked.seed), asked.json)
 
 
-def measure(nodes: int, edges: int, questions: int, seed: int) -> dict[str, Any]:
+def measure(nodes: int, edges: int, questions: int, seed: int) -> list[Figure]:
     dice = random.Random(seed)  # noqa: S311
     case = Case(estate(nodes, edges, dice))
     prepared_ms = milliseconds(answering(case, case.topology.nodes[0].id))
@@ -50,16 +42,15 @@ def measure(nodes: int, edges: int, questions: int, seed: int) -> dict[str, Any]
     callers = nx.DiGraph()
     callers.add_edges_from((edge.target, edge.source) for edge in case.traffic)
     networkx_ms = [milliseconds(searching(callers, subject)) for subject in subjects[:NETWORKX_QUESTIONS]]
-    return {
-        "nodes": nodes,
-        "edges": edges,
-        "prepare_ms": round(prepared_ms, 2),
-        "reach_ms": summary(reach_ms),
-        "answer_ms": summary(answer_ms),
-        "networkx_ms": summary(networkx_ms),
-        "times_networkx": round(statistics.median(networkx_ms) / statistics.median(reach_ms), 1),
-        "affected_mean": round(statistics.mean(int((case.calls.reach(each).hops > 0).sum()) for each in subjects[:20])),
-    }
+    affected = statistics.mean(int((case.calls.reach(each).hops > 0).sum()) for each in subjects[:20])
+    return [
+        Figure(f"impact, {nodes:,} nodes, {edges:,} edges: once for all questions", prepared_ms, "ms"),
+        Figure("  the answer, median", median(answer_ms), "ms", note=f"{affected:,.0f} nodes are affected on average"),
+        Figure("  the answer, p99", quantile(answer_ms, 0.99), "ms", "< 10"),
+        Figure("  the search alone, median", median(reach_ms), "ms"),
+        Figure("  the search alone, p99", quantile(reach_ms, 0.99), "ms"),
+        Figure("  times faster than networkx's search", median(networkx_ms) / median(reach_ms), "x"),
+    ]
 
 
 def estate(nodes: int, edges: int, dice: random.Random) -> pb.Topology:
@@ -100,15 +91,6 @@ def milliseconds(do: Callable[[], object]) -> float:
     begin = time.perf_counter()
     do()
     return (time.perf_counter() - begin) * 1e3
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {
-        "p50": round(statistics.median(ordered), 3),
-        "p99": round(ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)], 3),
-        "longest": round(ordered[-1], 3),
-    }
 
 
 if __name__ == "__main__":

@@ -76,33 +76,38 @@ def main() -> int:
 def kernel_time(scene: Pair, product: Product) -> list[Figure]:
     """Run time of our programs by hook, and whether every request was counted."""
     progress("kernel time of each hook")
-    found: list[Figure] = []
+    roots = [product.cluster.cgroup_root(host) for host in BOTH]
     with agents(product, *BOTH), run_statistics():
-        roots = {host: product.cluster.cgroup_root(host) for host in BOTH}
-        served = scene.served()
-        before = {host: runs(root) for host, root in roots.items()}
+        served, cpu, before = scene.served(), scene.cpu_seconds(), [runs(root) for root in roots]
         load = scene.wrk(10)
-        after = {host: runs(root) for host, root in roots.items()}
-        served = scene.served() - served
-        for host, side in zip(BOTH, ("client", "server"), strict=True):
-            spent = {hook: _less(after[host][hook], before[host][hook]) for hook in after[host]}
-            whole = sum(one.nanoseconds for one in spent.values())
-            found.append(Figure(f"kernel time a request, {side}'s side", whole / served / 1e3, "us"))
-            for hook, one in sorted(spent.items()):
-                if one.count > served / 100:
-                    each = one.nanoseconds / one.count
-                    found.append(Figure(f"  {hook}", each, "ns a run", note=f"{one.count / served:.2f} runs a request"))
+        after = [runs(root) for root in roots]
+        served, cpu = scene.served() - served, scene.cpu_seconds() - cpu
         counted = _settled_count(product, scene)
+    sides = [{hook: _less(late[hook], early[hook]) for hook in late} for early, late in zip(before, after, strict=True)]
+    shares = [sum(one.nanoseconds for one in hooks.values()) / 1e9 / cpu for hooks in sides]
     return [
-        *found,
+        *_side("client's", sides[0], served),
+        *_side("server's", sides[1], served),
+        Figure("kernel time, of all CPU of nginx and wrk: both sides", sum(shares) * 100, "%", "<= 10"),
+        Figure("  the server's side alone", shares[1] * 100, "%", "<= 2"),
         Figure("requests that nginx counted", served, "requests"),
         Figure("requests that the graph counts", counted, "requests", "all"),
         Figure(
-            "requests that wrk counted", load.requests, "requests", note="those it waits for at its end are missing"
+            "requests that wrk counted", load.requests, "requests", note="without those it still waits for at its end"
         ),
         Figure("difference of the graph to nginx", counted - served, "requests", "0"),
         Figure("difference of nginx to wrk", served - load.requests, "requests", f"<= {CONNECTIONS}"),
     ]
+
+
+def _side(name: str, hooks: dict[str, Run], served: int) -> list[Figure]:
+    whole = sum(one.nanoseconds for one in hooks.values())
+    found = [Figure(f"kernel time a request, {name} side", whole / served / 1e3, "us")]
+    for hook, one in sorted(hooks.items()):
+        if one.count > served / 100:
+            note = f"{one.count / served:.2f} runs a request"
+            found.append(Figure(f"  {hook}", one.nanoseconds / one.count, "ns a run", note=note))
+    return found
 
 
 def agent_cpu(scene: Pair, product: Product) -> list[Figure]:
