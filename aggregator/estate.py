@@ -110,6 +110,7 @@ class Estate:
         if one.status is not None:
             coverage.saw(one.status.time_ns, one.status.time_ns)
             coverage.status(one.status)
+        coverage.gave_up("direction_unknown_bytes", self._ingest.undirected_bytes(one.flows))
         for owned in one.owned:
             self._ownership.add(owned)
         for told in one.told:

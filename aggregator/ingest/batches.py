@@ -37,6 +37,7 @@ class Ingest:
     def __init__(self, max_flows: int, max_names: int) -> None:
         self.tables = Tables()
         self.dropped: Counter[str] = Counter()  # what was given up, by reason
+        self._undirected: set[int] = set()
         self._max_flows = max_flows
         self._max_names = max_names
 
@@ -80,6 +81,13 @@ class Ingest:
             told=self._told(epoch, batch),
             status=_status(batch.host_status, offset, received_ns) if batch.HasField("host_status") else None,
         )
+
+    def undirected_bytes(self, flows: dict[str, Array]) -> int:
+        """Of connections of which nobody knows who opened them: no edge has them, since an arrow would be a guess."""
+        if not self._undirected:
+            return 0
+        which = np.isin(flows["flow"], list(self._undirected))
+        return int(flows["bytes_sent"][which].sum() + flows["bytes_received"][which].sum())
 
     def has_batches(self, key: HostKey, epoch_number: int) -> bool:
         """Whether any batch of this epoch is known."""
@@ -131,7 +139,10 @@ class Ingest:
             # One for all that has no room: it keeps their sums.
             self.dropped["flows_full"] += 1
             value = Flow(endpoint, _NOWHERE, _NOWHERE, 0, flow.role, flow.transport, b"", 0)
-        return flows.id_of(value)
+        ours = flows.id_of(value)
+        if flow.role == pb.ROLE_UNSPECIFIED:
+            self._undirected.add(ours)
+        return ours
 
     def _flow_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
         ours = {name: column.astype(np.int64) for name, column in rows.items()}

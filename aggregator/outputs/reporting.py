@@ -31,8 +31,8 @@ class Reporting:
     def __init__(self, live: Live, telemetry: Telemetry) -> None:
         self._live = live
         self._telemetry = telemetry
-        # Who reports for a host now: its boot, and which of its streams is the newest.
-        self._hosts: dict[HostKey, tuple[str, object]] = {}
+        # Who reports for a host now: its boot, its agent's epoch, and which of its streams is the newest.
+        self._hosts: dict[HostKey, tuple[str, int, object]] = {}
 
     async def report(self, requests: AsyncIterator[bytes], send: Send) -> None:
         """Until the agent ends it. Raises CannotServe."""
@@ -94,21 +94,22 @@ class Reporting:
 
     @contextmanager
     def _admitted(self, hello: Hello) -> Iterator[None]:
-        """Two machines of one name would spoil each other's numbers; two starts on one machine follow one another."""
+        """Two agents of one name would spoil each other's numbers; one that connects anew goes on."""
         key, stream = HostKey(hello.cluster or self._live.settings.cluster, hello.host), object()
-        boot_id, _ = self._hosts.get(key, (hello.boot_id, None))
-        if boot_id != hello.boot_id:
-            sentence = f"Another machine reports as host {hello.host!r}; give this one another name with --host."
+        boot_id, epoch, _ = self._hosts.get(key, (hello.boot_id, hello.epoch, None))
+        if (boot_id, epoch) != (hello.boot_id, hello.epoch):
+            who = "Another agent of this machine" if boot_id == hello.boot_id else "Another machine"
+            sentence = f"{who} reports as host {hello.host!r}; give this one another name with --host."
             raise CannotServe(Refusal.TAKEN, sentence)
         if len(self._hosts) >= _MOST_STREAMS and key not in self._hosts:
             raise CannotServe(Refusal.FULL, f"{_MOST_STREAMS} hosts report already; start another aggregator.")
-        self._hosts[key] = (hello.boot_id, stream)
+        self._hosts[key] = (hello.boot_id, hello.epoch, stream)
         self._telemetry.agent_connected(hello)
         try:
             yield
         finally:
             self._telemetry.agent_left(hello)
-            if self._hosts.get(key, ("", None))[1] is stream:
+            if self._hosts.get(key, ("", 0, None))[2] is stream:
                 del self._hosts[key]
 
 

@@ -54,6 +54,10 @@ class HostCoverage:
             if blind not in self.blind:
                 self._add_blind(blind)
 
+    def gave_up(self, reason: str, count: int) -> None:
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.heard_ns > max(_STALE_INTERVALS * self.interval_ns, _FLOOR_STALE_NS)
 

@@ -118,6 +118,10 @@ class Agent:
     def serves(self, server: int, peer: str, port: int, requests: int = 0, local: str = "", **more: int) -> None:
         self._exchanged(flow.ROLE_SERVER, server, peer, port, requests, local, more)
 
+    def exchanges(self, endpoint: int, peer: str, port: int, **more: int) -> None:
+        """Over a connection of which nobody knows who opened it."""
+        self._exchanged(flow.ROLE_UNSPECIFIED, endpoint, peer, port, 0, "", more)
+
     def _exchanged(
         self, role: int, endpoint: int, peer: str, port: int, requests: int, local: str, more: Mapping[str, int]
     ) -> None:

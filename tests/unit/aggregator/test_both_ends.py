@@ -172,3 +172,11 @@ def test_an_endpoint_that_becomes_better_known_renames_its_past(two: Two) -> Non
     two.alpha.tells(1, 2)
     assert two.world.requests() == {PAIR: 3}
     assert "alpha/python3" not in two.world.nodes()
+
+
+def test_who_opened_is_never_guessed(two: Two) -> None:
+    two.alpha.exchanges(two.web, BETA, 80, bytes_sent=300, bytes_received=30)
+    two.alpha.tells()
+    topology = two.world.topology()
+    assert not topology.edges
+    assert [dict(host.dropped) for host in topology.hosts if host.dropped] == [{"direction_unknown_bytes": 330}]

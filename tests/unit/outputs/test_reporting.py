@@ -104,6 +104,12 @@ def test_another_machine_of_the_same_name_is_refused_while_the_first_one_reports
             code, sentence = await second.refusal()
             assert code == Code.ALREADY_EXISTS and "--host" in sentence
             assert await first.bring(batch_now(one)) == 1
+            second_agent = Stream(channel)
+            twin = agent().hello(0)
+            twin.epoch = one.hello(0).epoch + 1
+            await second_agent.say(ReportRequest(hello=twin).SerializeToString())
+            code, sentence = await second_agent.refusal()
+            assert code == Code.ALREADY_EXISTS and "Another agent of this machine" in sentence
             # The same machine again: its stream broke, and it does not know that we have not noticed.
             again = Stream(channel)
             assert await again.greet(one.hello(1)) == 1
