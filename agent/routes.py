@@ -1,13 +1,15 @@
 """Folds the text of a path as the kernel folds its hash, so that one route has one name.
 
-The rules stand in bpf/protocols/http.c: a run of digits becomes `*`; a path segment of 16 or more
-characters with a digit in it is an identifier and becomes `*` whole.
+The rules stand in bpf/protocols/http.c: a run of digits becomes `*`, but for two digits behind a `v` that begins a
+segment, since who still calls v1 is a question; a path segment of 16 or more characters with another digit in it is
+an identifier and becomes `*` whole.
 """
 
 import re
 
 LONG_SEGMENT = 16
 _DIGITS = re.compile(rb"[0-9]+")
+_VERSION = re.compile(rb"v[0-9]{1,2}")
 
 
 def fold(raw: bytes) -> str:
@@ -20,5 +22,7 @@ def fold(raw: bytes) -> str:
 
 
 def _segment(part: bytes) -> bytes:
-    folded, runs = _DIGITS.subn(b"*", part)
-    return b"*" if runs and len(part) >= LONG_SEGMENT else folded
+    version = _VERSION.match(part)
+    kept = version.end() if version else 0
+    folded, runs = _DIGITS.subn(b"*", part[kept:])
+    return b"*" if runs and len(part) >= LONG_SEGMENT else part[:kept] + folded

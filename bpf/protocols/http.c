@@ -12,6 +12,7 @@
 #define HTTP_LINES 12            /* lines or windows passed over before each of them */
 #define FOLD_LIMIT 112           /* characters of a path or host that count */
 #define LONG_SEGMENT 16          /* a path segment this long with a digit in it is an identifier */
+#define VERSION_DIGITS 2         /* behind a v that begins a segment: kept, since who still calls v1 is a question */
 #define HASH_PRIME 0x100000001b3ULL
 #define LOWER 0x2020202020202020ULL
 
@@ -54,6 +55,7 @@ struct http_direction {
   u8 chunked;
   u8 has_length;
   u8 in_digits;
+  u8 is_version;           /* of this segment nothing but a v and digits was seen */
   u8 has_digit;
   u8 ended;                /* the digits of a chunk's size ended */
   u8 window[2 * WINDOW + 32];
@@ -434,11 +436,13 @@ static __always_inline void http_fold(struct connection *c, struct http_directio
       d->segment_hash = d->hash;
       d->segment_length = d->has_digit = d->in_digits = 0;
     } else {
-      u32 digit = letter - '0' < 10;
-      if (!digit || !d->in_digits)
-        d->hash = (d->hash ^ (digit ? '*' : letter)) * HASH_PRIME;
-      d->in_digits = digit;
-      d->has_digit |= digit;
+      u32 is_digit = letter - '0' < 10;
+      u32 folds = is_digit && !(d->is_version && d->segment_length <= VERSION_DIGITS);
+      d->is_version = d->segment_length ? d->is_version & is_digit : letter == 'v';
+      if (!folds || !d->in_digits)
+        d->hash = (d->hash ^ (folds ? '*' : letter)) * HASH_PRIME;
+      d->in_digits = folds;
+      d->has_digit |= folds;
       d->segment_length++;
     }
     barrier();
