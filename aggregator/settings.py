@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = "0.1.0"
+# RFC 1918, 6598, 3927, 4193 and 4291: nobody outside answers there.
+PRIVATE: Final = (
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+    *("fc00::/7", "fe80::/10"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Settings:
     cluster: str = "default"
     catalog: tuple[str, ...] = ()
     catalog_default_owner: str = "unknown"
-    # Address ranges that are ours even if nobody owned them yet: 10.0.0.0/8, fd00::/8.
+    # Address ranges that are ours even if nobody owned them yet, besides the private ones.
     inside: tuple[str, ...] = ()
     insecure: bool = False
     agents_security: ListenerSecurity = field(default_factory=ListenerSecurity)

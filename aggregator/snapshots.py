@@ -19,7 +19,7 @@ from aggregator.resolve.names import DnsMemory
 from aggregator.resolve.ownership import Ownership
 from aggregator.resolve.past import Past
 from aggregator.resolve.settling import Settler
-from aggregator.settings import Settings
+from aggregator.settings import PRIVATE, Settings
 from aggregator.topology.columns import FlowRows, Rows
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.edge import Drawn
@@ -68,7 +68,7 @@ class Snapshots:
     """Keeps what it found out about ends until something about them is new."""
 
     def __init__(self, settings: Settings, held: Held) -> None:
-        inside = tuple(ip_network(text, strict=False) for text in settings.inside)
+        inside = tuple(ip_network(text, strict=False) for text in (*PRIVATE, *settings.inside))
         self._cluster = settings.cluster
         self._held = held
         self._resolver = Resolver(held.tables, held.ownership, held.dns, held.coverage, inside, settings.cluster)

@@ -35,7 +35,7 @@ def _security_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--cluster", metavar="NAME", help="The cluster's name in the graph.")
 @click.option("--catalog", multiple=True, metavar="PATH", help="Declarations: a file or a directory; may be repeated.")
 @click.option("--catalog-default-owner", metavar="GROUP", help="Who owns a third party that nobody declared.")
-@click.option("--inside", multiple=True, metavar="CIDR", help="Addresses that are ours, seen or not; may be repeated.")
+@click.option("--inside", multiple=True, metavar="CIDR", help="Addresses that are ours, besides private ones.")
 @click.option(
     "--window", "window_seconds", type=Span(), help="The span that readers get unless they ask.  [default: 5m]"
 )

@@ -13,6 +13,8 @@ def follow(address: str) -> None:
     position = None
     with grpc.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 1000)]) as channel:
         while True:
+            if position is None:
+                edges.clear()
             try:
                 for event in TopologyServiceStub(channel).WatchTopology(pb.WatchTopologyRequest(resume=position)):
                     if event.HasField("restart"):

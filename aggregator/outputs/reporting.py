@@ -132,6 +132,9 @@ class _Stream:
                 raise CannotServe(Refusal.WRONG, "After its hello, a stream has batches only.")
             taken = await self._live.batch(self._hello, request.batch, payload)
             self._telemetry.batch_taken(self._hello, request.batch, len(payload), taken)
+            if taken.refused is not None and taken.refused.reason == "epoch_unknown":
+                # Acknowledged it would be gone; a stream that begins anew says hello, or is told who is in its place.
+                raise CannotServe(Refusal.TAKEN, f"Another agent reports as host {self._hello.host!r}; connect again.")
             self._sequence = max(self._sequence, request.batch.sequence)
             self._position = taken.position
             self._came.set()

@@ -239,8 +239,8 @@ def test_many_paths_keep_the_sum(wire: Wire) -> None:
 def test_kernel_and_agent_fold_alike(wire: Wire) -> None:
     """Each folded text has one id and each id one text: so as many names are announced as there are texts."""
     pieces = ["v1", "users", "7", "12a34b", "0f8fad5b-d9cb-469f-a165-70867728950e", "exactly16chars-1", "a.b", "", "*"]
-    pieces += ["fifteen-chars-1", "sixteen-letters-", "%20x", "00", "caf\u00e9", "v2", "v", "v10", "v123", "v1beta3", "V1"]
-    pieces += ["xv1", "v1v1", "v1-with-sixteen-letters", "v1-with-sixteen-letters7", "vv1", "1v1"]
+    pieces += ["fifteen-chars-1", "sixteen-letters-", "%20x", "00", "caf\u00e9", "v2", "v", "v10", "v123"]
+    pieces += ["v1beta3", "V1", "xv1", "v1v1", "v1-with-sixteen-letters", "v1-with-sixteen-letters7", "vv1", "1v1"]
     chosen = random.Random(11)
     paths = ["/fold/" + "/".join(chosen.choices(pieces, k=chosen.randint(1, 4))) for _ in range(300)]
     paths = [path for path in paths if len(path.encode()) < 112]
