@@ -1,30 +1,23 @@
 """Edges' messages as fields, from the sums of all of them. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.records import CLIENT, SERVER, End
 from aggregator.topology.columns import Rows
 from aggregator.topology.flows import Flows, Texts
 from aggregator.topology.placing import Edges
+from aggregator.topology.protocols import word_of
 from aggregator.topology.requests import Requests, turns
 from aggregator.topology.tallies import NEVER_NS, earliest, has, latest
 from aggregator.topology.transport import Transport
 
 Bools = npt.NDArray[np.bool_]
-_WORDS: Final[Mapping[int, str]] = {
-    flow.PROTOCOL_TCP: "tcp",
-    flow.PROTOCOL_UDP: "udp",
-    flow.PROTOCOL_HTTP: "http",
-    flow.PROTOCOL_DNS: "dns",
-    flow.PROTOCOL_TLS: "tls",
-}
 
 
 @dataclass(slots=True)
@@ -57,7 +50,7 @@ def drawn(rows: Rows, edges: Edges, flows: Flows, texts: Texts, is_self: Callabl
     for (source, target, kind), first, last, some in zip(ends, first_ns, last_ns, values, strict=True):
         fields = dict(zip(names, some, strict=True))
         fields["class"] = pb.EDGE_CLASS_SELF if own[source] or own[target] else pb.EDGE_CLASS_TRAFFIC
-        fields["protocol"] = word = _WORDS.get(kind) or f"protocol-{kind}"
+        fields["protocol"] = word = word_of(kind)
         caller, called = flows.ends[source].id, flows.ends[target].id
         yield Drawn(f"{caller}>{called}:{fields['port']}/{word}", caller, called, first, last, fields)
 
@@ -67,7 +60,7 @@ def _sides(
 ) -> list[dict[str, object] | None]:
     """What one end counted by itself; None where it was not seen."""
     columns = {**transport.side(role), **requests.side(role)}
-    has_statuses = has_flows | requests.is_http
+    has_statuses = has_flows | requests.has_statuses
     columns["statuses"] = [
         statuses if some else None for statuses, some in zip(columns["statuses"], has_statuses.tolist(), strict=True)
     ]

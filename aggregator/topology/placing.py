@@ -11,17 +11,16 @@ from plumbline.v1 import flow_pb2 as flow
 from aggregator.records import SERVER
 from aggregator.topology.columns import CLIENT_OWNS, FlowRows, RequestRows, Rows
 from aggregator.topology.flows import Flows, Texts
+from aggregator.topology.protocols import BARE, RECOGNISED
 from aggregator.topology.tallies import has, largest_first, numbered, total, union
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NO_EDGE: Final = -1
-# Which recognised protocol has a port's connections when no request tells; the first one that was seen.
-_PRECEDENCE: Final = (flow.PROTOCOL_HTTP, flow.PROTOCOL_DNS, flow.PROTOCOL_TLS)
 _KINDS: Final = 64
 _PORTS: Final = 1 << 16
-_BARE: Final = (flow.PROTOCOL_TCP, flow.PROTOCOL_UDP)
+_BARE: Final = tuple(one.number for one in BARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +137,8 @@ def _main_protocols(rows: Rows, protocol: Ints, carrier: Ints, carriers: int, fl
     of_flow, of_request = carrier[: len(own)], carrier[len(own) :]
     main = np.where(np.arange(carriers) % 2 == 0, flow.PROTOCOL_TCP, flow.PROTOCOL_UDP).astype(np.int64)
     bits = union(own.protocols | flows.protocols[own.flow], of_flow, carriers)
-    for known in reversed(_PRECEDENCE):
-        main[(bits >> known & 1).astype(np.bool_)] = known
+    for known in reversed(RECOGNISED):
+        main[(bits >> known.number & 1).astype(np.bool_)] = known.number
     recognised = np.flatnonzero(protocol != flow.PROTOCOL_TCP)
     at, codes = numbered(of_request[recognised] * _KINDS + protocol[recognised])
     weights = total(rows.requests.count[recognised], at, len(codes))

@@ -17,6 +17,7 @@ from aggregator.records import CLIENT, SERVER
 from aggregator.topology import latency
 from aggregator.topology.columns import DETAIL_BITS, RequestRows
 from aggregator.topology.placing import Edges
+from aggregator.topology.protocols import BARE, WAITED_FOR_BY_CLIENT, WITH_STATUSES, code_of, is_failure
 from aggregator.topology.tallies import has, largest_first, numbered, total
 
 Ints = npt.NDArray[np.int64]
@@ -24,8 +25,6 @@ Bools = npt.NDArray[np.bool_]
 Columns: TypeAlias = dict[str, list[object]]
 
 MOST_ROUTES: Final = 100
-RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
-_SERVFAIL: Final = 2
 _CLASSES: Final = ("s2xx", "s3xx", "s4xx", "s5xx", "other")
 _OTHER: Final = 4
 _METHOD_BITS: Final = DETAIL_BITS["operation"][1]
@@ -36,7 +35,7 @@ class Requests:
 
     def __init__(self, rows: RequestRows, edges: Edges, names: Sequence[str]) -> None:
         protocol = rows.key("protocol")
-        asked = (edges.requests.edge >= 0) & (protocol != flow.PROTOCOL_TCP) & (protocol != flow.PROTOCOL_UDP)
+        asked = (edges.requests.edge >= 0) & ~np.isin(protocol, [one.number for one in BARE])
         self._rows = rows.take(asked)
         self._names = names
         self._edges = edges
@@ -52,25 +51,25 @@ class Requests:
             "server": outcome == flow.OUTCOME_UNANSWERED_SERVER,
         }
         self._code = self._rows.key("code")
-        self.is_http = edges.kind == flow.PROTOCOL_HTTP
+        self.has_statuses = np.isin(edges.kind, WITH_STATUSES)
         self.of_client, self.of_server = (has(self._at[chosen], self._size) for chosen in (self._client, self._server))
 
     def columns(self) -> Columns:
-        dns_client = (self._edges.kind == flow.PROTOCOL_DNS) & self.of_client
-        waited = np.where(dns_client[self._at], self._client, self._counts)
+        client_waits = np.isin(self._edges.kind, WAITED_FOR_BY_CLIENT) & self.of_client
+        waited = np.where(client_waits[self._at], self._client, self._counts)
         unanswered = {end: self._sum(waited & ended) for end, ended in self._unanswered.items()}
         answered = self._counts & self._answered
         given_up = unanswered["client"] + unanswered["server"]
-        classes = self._classes(answered & self.is_http[self._at], self._at, self._size)
-        failed = self._sum(answered & (self._code == _SERVFAIL))
+        classes = self._classes(answered & self.has_statuses[self._at], self._at, self._size)
+        failed = self._sum(answered & is_failure(self._edges.kind[self._at], self._code))
         refused = self._sum(answered & (self._code > 0)) - failed
         return {
             "requests": (self._sum(answered) + given_up).tolist(),
             "unanswered": _dicts(unanswered),
             "statuses": _dicts(classes),
-            "errors": np.where(self.is_http, classes["s5xx"], failed + given_up).tolist(),
-            "client_errors": np.where(self.is_http, classes["s4xx"], refused).tolist(),
-            "codes": list(self._codes(answered & ~self.is_http[self._at])),
+            "errors": np.where(self.has_statuses, classes["s5xx"], failed + given_up).tolist(),
+            "client_errors": np.where(self.has_statuses, classes["s4xx"], refused).tolist(),
+            "codes": list(self._codes(answered & ~self.has_statuses[self._at])),
             "latency_ms": list(self._latencies(answered, self._at, self._size)),
             "routes": list(self._routes()),
         }
@@ -78,7 +77,7 @@ class Requests:
     def side(self, role: int) -> Columns:
         """What one end counted by itself."""
         chosen = self._client if role == CLIENT else self._server
-        statuses = self._classes(chosen & self._answered & self.is_http[self._at], self._at, self._size)
+        statuses = self._classes(chosen & self._answered & self.has_statuses[self._at], self._at, self._size)
         return {
             "requests": self._sum(chosen).tolist(),
             "unanswered": _dicts({end: self._sum(chosen & ended) for end, ended in self._unanswered.items()}),
@@ -109,13 +108,13 @@ class Requests:
             at, codes = numbered(self._at[rows] * width + self._code[rows])
             sums = total(self._rows.count[rows], at, len(codes)).tolist()
             for edge, code, count in zip((codes // width).tolist(), (codes % width).tolist(), sums, strict=True):
-                found[edge][RCODES[code] if code < len(RCODES) else f"RCODE{code}"] = count
+                found[edge][code_of(int(self._edges.kind[edge]), code)] = count
         return [found.get(edge) for edge in range(self._size)]
 
     def _routes(self) -> Sequence[list[dict[str, object]]]:
         """By (method, route), the most used first; beyond the bound they become one that keeps the sums."""
         found: list[list[dict[str, object]]] = [[] for _ in range(self._size)]
-        chosen = self._counts & self.is_http[self._at]
+        chosen = self._counts & self.has_statuses[self._at]
         rows = np.flatnonzero(chosen)
         if not len(rows):
             return found
