@@ -20,7 +20,7 @@ _Key = tuple[str, str]
 
 _SHAPE = {
     "node": ("kind", "name", "namespace", "listens", "name_source", "ambiguous"),
-    "edge": ("class", "encrypted"),
+    "edge": ("class", "encrypted", "seen_from"),
     "host": ("stale",),
 }
 
@@ -54,6 +54,7 @@ class Follower:
         return []
 
     def _change(self, position: Position, delta: Delta) -> list[Row]:
+        fields: dict[_Key, list[str]] = {}
         for change in delta.changes:
             kind = change.WhichOneof("subject")
             if not kind:
@@ -64,9 +65,12 @@ class Follower:
                 continue
             if change.kind == CHANGE_KIND_RENAMED:
                 self._held.pop((kind, change.previous_id), None)
-            self._held[_key(kind, value)] = value
+            key = _key(kind, value)
+            fields[key] = _changed_fields(self._held.get(key, {}), value, kind)
+            self._held[key] = value
         structural = [change for change in delta.changes if change.kind != CHANGE_KIND_UPDATED]
-        return changes_to_json(position.version, Delta(time=delta.time, changes=structural))
+        rows = changes_to_json(position.version, Delta(time=delta.time, changes=structural))
+        return [_with_fields(row, fields) for row in rows]
 
     def _replace(self, position: Position, now: str) -> list[Row]:
         before, after = self._held, self._arriving
@@ -78,11 +82,24 @@ class Follower:
 def _differences(before: Mapping[_Key, Row], after: Mapping[_Key, Row], row: Row) -> Iterator[Row]:
     for key, value in after.items():
         old = before.get(key)
-        if old is None or any(old[field] != value[field] for field in _SHAPE[key[0]]):
-            yield {**row, "event": "changed" if old else "appeared", key[0]: value}
+        if old is None:
+            yield {**row, "event": "appeared", key[0]: value}
+        elif changed := _changed_fields(old, value, key[0]):
+            yield {**row, "event": "changed", "changed": changed, key[0]: value}
     for key, value in before.items():
         if key not in after:
             yield {**row, "event": "vanished", key[0]: value}
+
+
+def _changed_fields(old: Row, new: Row, kind: str) -> list[str]:
+    return [field for field in _SHAPE[kind] if field in old and old[field] != new[field]]
+
+
+def _with_fields(row: Row, fields: Mapping[_Key, list[str]]) -> Row:
+    """What it is that changed, where that is more than its numbers."""
+    kind = next((kind for kind in _SHAPE if kind in row), "")
+    found = fields.get(_key(kind, row[kind])) if kind and row["event"] == "changed" else None
+    return {**row, "changed": found} if found else row
 
 
 def _row(position: Position, now: str, event: str) -> Row:

@@ -55,7 +55,14 @@ def _line(row: dict[str, Any]) -> str:
     kind = next((kind for kind in ("node", "edge", "host") if kind in row), "")
     what = _subject(kind, row[kind]) if kind else row.get("reason", "")
     was = f" (was {row['previous_id']})" if row.get("previous_id") else ""
-    return f"{row['time'][11:19]}  {click.style(sign, fg=colour)} {row['event']:<10} {kind:<4} {safe(what + was)}"
+    now = "".join(
+        f"  {field} is now {_plain(row[kind][field])}" for field in row.get("changed", ()) if field != "listens"
+    )
+    return f"{row['time'][11:19]}  {click.style(sign, fg=colour)} {row['event']:<10} {kind:<4} {safe(what + was + now)}"
+
+
+def _plain(value: object) -> str:
+    return "unknown" if value is None else "yes" if value is True else "no" if value is False else str(value)
 
 
 def _subject(kind: str, value: dict[str, Any]) -> str:

@@ -11,11 +11,11 @@ Subject = TypeVar("Subject", pb.Node, pb.Edge, pb.Host)
 EDGE_NUMBERS: Final = frozenset(
     (
         "requests errors client_errors unanswered statuses codes latency_ms turn_ms rtt_ms bytes_sent bytes_received "
-        "connections active_connections failed_connections retransmits via coverage last_seen routes client_side "
-        "server_side"
+        "connections active_connections failed_connections retransmits via coverage first_seen last_seen routes "
+        "client_side server_side"
     ).split()
 )
-NODE_NUMBERS: Final = frozenset(["last_seen"])
+NODE_NUMBERS: Final = frozenset(["first_seen", "last_seen"])
 HOST_NUMBERS: Final = frozenset(["last_seen", "lost", "dropped", "coverage"])
 
 

@@ -9,6 +9,7 @@ import pytest
 from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import (
     CHANGE_KIND_APPEARED,
+    CHANGE_KIND_CHANGED,
     CHANGE_KIND_HOST_STALE,
     CHANGE_KIND_RENAMED,
     CHANGE_KIND_UPDATED,
@@ -154,3 +155,14 @@ def test_nobody_to_watch(started: Start) -> None:
     stdout, stderr = process.communicate(timeout=20)
     assert (process.returncode, stdout) == (4, "")
     assert stderr.startswith("plumb: No aggregator answers at 127.0.0.1:1")
+
+
+def test_what_changed_is_told(served: Served, watch: subprocess.Popen[str]) -> None:
+    node = to_json(served.topology.nodes[0])
+    changed = Node()
+    changed.CopyFrom(served.topology.nodes[0])
+    changed.ambiguous = not node["ambiguous"]
+    served.events.put(delta(8, Change(kind=CHANGE_KIND_CHANGED, node=changed)))
+    assert row(watch) == {
+        "version": 8, "time": TIME, "event": "changed", "changed": ["ambiguous"], "node": to_json(changed),
+    }  # fmt: skip
