@@ -88,6 +88,12 @@ class Estate:
         self._apply(ingested, received_ns)
         return True
 
+    def refuse(self, key: HostKey, epoch: int, sequence: int) -> None:
+        """A batch that can never be used is known all the same."""
+        host = self._ingest.tables.hosts.known(HostKey(key.cluster or self._settings.cluster, key.name))
+        if host is not None:
+            self._ingest.refuse(host, epoch, sequence)
+
     def replay(self, record: JournalRecord, is_whole: bool = True) -> None:
         """One record of the journal. Raises Refused for one that was refused when it came, and for one whose
         definitions may lie before the beginning of a journal that is not whole."""

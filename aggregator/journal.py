@@ -124,7 +124,12 @@ class FileJournal:
         path = self._path(base)
         for end, body in _frames(path.read_bytes(), lambda at, cut, why: self._damaged(path, at, cut, why)):
             if base + end > position:
-                yield base + end, _decode(body)
+                try:
+                    record = _decode(body)
+                except ValueError as error:
+                    self._damaged(path, end - len(body), len(body), f"no record: {error}")
+                    continue
+                yield base + end, record
 
     def _mend(self, path: Path) -> int:
         content = path.read_bytes()

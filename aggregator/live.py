@@ -54,7 +54,8 @@ class View:
 
 
 class Live:
-    """`declarations` is asked for what the catalog says now. `on_snapshot` hears each new one of the usual window."""
+    """`declarations` is asked for what the catalog says now. `on_snapshot` hears each new one of the usual window.
+    `on_round` hears after each round whether all snapshots could be made, or what kept one from it."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Live:
         store: Store,
         declarations: Callable[[], Declarations] = Declarations,
         on_snapshot: Callable[[pb.Topology, list[pb.Change]], None] = lambda _topology, _changes: None,
+        on_round: Callable[[Exception | None], None] = lambda _error: None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -69,9 +71,11 @@ class Live:
         self.closing = asyncio.Event()
         self.snapshot_seconds = 0.0
         self.snapshots = 0
+        self.failing = False  # the last round met a fault of our own, and the snapshots before it stay
         self.worked_at = time.monotonic()
         self._declarations = declarations
         self._on_snapshot = on_snapshot
+        self._on_round = on_round
         self._window_ns = int(settings.window_seconds * SECOND_NS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._changed = asyncio.Event()
@@ -153,7 +157,12 @@ class Live:
         """What is on disk, and the first snapshot of it. Raises JournalFailed."""
         restored = await self._in_store(self.store.restore)
         self._synced_position = self.store.position
-        await self._view(self._window_ns)
+        try:
+            await self._view(self._window_ns)
+        except Exception as error:  # noqa: BLE001 - what was reported is safe, and more can be
+            empty = pb.Topology(cluster=self.settings.cluster)
+            self._views[self._window_ns] = View(self._window_ns, Versions(self._epoch_of(self._window_ns), empty))
+            self._end_round(error)
         self.worked_at = time.monotonic()
         return restored
 
@@ -167,11 +176,16 @@ class Live:
             except TimeoutError:
                 pass
             self._changed.clear()
-            if time.monotonic() - aged_at > _AGE_SECONDS:
-                aged_at = time.monotonic()
-                await self._in_store(self.store.age)
-            started = time.monotonic()
-            spent_seconds = await self._make_snapshots()
+            started, spent_seconds = time.monotonic(), 0.0
+            try:
+                if started - aged_at > _AGE_SECONDS:
+                    aged_at = started
+                    await self._in_store(self.store.age)
+                spent_seconds = await self._make_snapshots()
+            except Exception as error:  # noqa: BLE001 - agents are heard and readers answered all the same
+                self._end_round(error)
+            else:
+                self._end_round(None)
             took = self.worked_at - started
             pause = max(self.settings.snapshot_interval_seconds - took, spent_seconds * (1 / _MOST_SHARE - 1))
             await asyncio.sleep(max(pause, 0.01))
@@ -188,6 +202,11 @@ class Live:
         if self._sync is not None:
             await asyncio.gather(self._sync, return_exceptions=True)
         self.store.close()
+
+    def _end_round(self, error: Exception | None) -> None:
+        self.worked_at = time.monotonic()
+        self.failing = error is not None
+        self._on_round(error)
 
     async def _make_snapshots(self) -> float:
         """Returns the CPU seconds that they took: on a busy machine they wait for the CPU, and cost no more."""

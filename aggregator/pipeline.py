@@ -101,7 +101,10 @@ class Aggregator:
     async def _open(self) -> Live:
         await self._read_catalog()
         store = Store(self._settings, self._telemetry)
-        live = Live(self._settings, store, lambda: self._catalog.declarations, self._telemetry.snapshot)
+        telemetry = self._telemetry
+        live = Live(
+            self._settings, store, lambda: self._catalog.declarations, telemetry.snapshot, telemetry.snapshots_made
+        )
         restored = await live.open()
         self._log.write(
             "journal_restored",

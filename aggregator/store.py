@@ -18,6 +18,7 @@ from aggregator.ingest.decoding import check_hello
 from aggregator.journal import FileJournal
 from aggregator.records import HostKey, JournalRecord, RecordKind, Refused
 from aggregator.settings import Settings
+from telemetry.log import fault
 
 
 class Observer(Protocol):
@@ -25,6 +26,9 @@ class Observer(Protocol):
 
     def damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:
         """A file was not as it was written; what is behind `at_byte` is left out."""
+
+    def unusable(self, what: str, error: Exception) -> None:
+        """Something that was kept, or came, met a fault of our own, and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Store:
     def __init__(self, settings: Settings, observer: Observer, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._settings = settings
         self._clock_ns = clock_ns
+        self._observer = observer
         self._journal = FileJournal(settings.data, observer.damaged)
         self._checkpoints = Checkpoints(settings.data, lambda path, why: observer.damaged(path, 0, 0, why))
         self.estate = Estate(settings)
@@ -76,6 +81,9 @@ class Store:
                 self.estate.replay(record, is_whole)
             except Refused:
                 refused += 1
+            except Exception as error:  # noqa: BLE001 - one record must not keep all others from being known again
+                refused += 1
+                self._observer.unusable("a record of the journal", error)
         return Restored(self.saved_position, records, refused, time.monotonic() - started)
 
     def hello(self, hello: Hello, payload: bytes) -> int:
@@ -86,7 +94,10 @@ class Store:
         return self.estate.hello(hello, now_ns)
 
     def batch(self, hello: Hello, batch: Batch, payload: bytes) -> Taken:
-        """`payload` is the request that `batch` came in, `hello` the one of its stream."""
+        """`payload` is the request that `batch` came in, `hello` the one of its stream.
+
+        What meets a fault of our own is refused too: its agent would bring it for ever, and nothing behind it.
+        """
         now_ns = self._clock_ns()
         key = HostKey(hello.cluster or self._settings.cluster, hello.host)
         record = JournalRecord(RecordKind.BATCH, self._place(hello), hello.epoch, now_ns, payload)
@@ -95,6 +106,9 @@ class Store:
             return Taken(position, self.estate.batch(key, hello.epoch, batch, now_ns))
         except Refused as refused:
             return Taken(position, False, refused)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this batch alone is lost
+            self.estate.refuse(key, hello.epoch, batch.sequence)
+            return Taken(position, False, Refused("fault", fault(error)))
 
     def sync(self) -> int:
         """Waits for the disk; the position up to which everything is on it."""
@@ -124,6 +138,9 @@ class Store:
                 self.estate = Estate.restore(self._settings, content)
             except ValueError:
                 # Of another version: what it was made of is still in the journal, or was lost with it.
+                continue
+            except Exception as error:  # noqa: BLE001 - there is an older one, and the journal
+                self._observer.unusable("a checkpoint", error)
                 continue
             return position
         return 0

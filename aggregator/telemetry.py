@@ -21,9 +21,11 @@ from aggregator.live import Live
 from aggregator.records import Refused
 from aggregator.settings import VERSION
 from aggregator.store import Taken
-from telemetry.log import Log
+from telemetry.log import Log, fault
 
 _MOST_STANDING: Final = 10_000
+# A stranger's hello is told of before it is found to be none.
+_LONGEST_WORD: Final = 128
 # A loop that did not make a snapshot for so long stands still.
 _LONGEST_ROUND_SECONDS: Final = 60.0
 # Of a column, to know how many rows a message has without unpacking it.
@@ -41,6 +43,7 @@ class Totals:
     sent_changes: int = 0
     exports: int = 0
     checkpoints: int = 0
+    failed_snapshots: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
 
@@ -62,14 +65,17 @@ class Telemetry(Collector):
     # --- agents ---
 
     def agent_connected(self, hello: Hello) -> None:
-        self._agents[hello.host] += 1
-        self._log.write("agent_connected", agent=hello.host, agent_version=hello.agent_version, boot_id=hello.boot_id)
+        host = hello.host[:_LONGEST_WORD]
+        self._agents[host] += 1
+        version, boot_id = hello.agent_version[:_LONGEST_WORD], hello.boot_id[:_LONGEST_WORD]
+        self._log.write("agent_connected", agent=host, agent_version=version, boot_id=boot_id)
 
     def agent_left(self, hello: Hello) -> None:
-        self._agents[hello.host] -= 1
-        if not self._agents[hello.host]:
-            del self._agents[hello.host]
-        self._log.write("agent_left", agent=hello.host)
+        host = hello.host[:_LONGEST_WORD]
+        self._agents[host] -= 1
+        if not self._agents[host]:
+            del self._agents[host]
+        self._log.write("agent_left", agent=host)
 
     def agent_refused(self, hello: Hello, refused: Refused) -> None:
         self._count("refused", refused.reason)
@@ -98,6 +104,11 @@ class Telemetry(Collector):
 
     def damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:
         self._log.write("journal_damaged", file=str(file), at_byte=at_byte, cut_bytes=cut_bytes, reason=reason)
+
+    def unusable(self, what: str, error: Exception) -> None:
+        self._count("refused", "unusable")
+        if self._begins("record_unusable", what):
+            self._log.write("record_unusable", what=what, reason=fault(error))
 
     def journal_failed(self, sentence: str) -> None:
         if self._begins("journal_failed", ""):
@@ -152,6 +163,16 @@ class Telemetry(Collector):
             elif change.kind == pb.CHANGE_KIND_HOST_BACK:
                 self._log.write("host_back", stale_host=change.host.name)
 
+    def snapshots_made(self, error: Exception | None) -> None:
+        """After each round: what kept one of them from being made, or None."""
+        if error is None:
+            self._standing.discard(("snapshot_failed", ""))
+            return
+        for totals in (self._totals, self._minute):
+            totals.failed_snapshots += 1
+        if self._begins("snapshot_failed", ""):
+            self._log.write("snapshot_failed", reason=fault(error))
+
     # --- itself ---
 
     @property
@@ -160,7 +181,7 @@ class Telemetry(Collector):
 
     @property
     def ready(self) -> bool:
-        return self.live is not None and self.alive
+        return self.live is not None and self.alive and not self.live.failing
 
     def summarise(self) -> None:
         """The minute's line."""
@@ -229,6 +250,7 @@ class Telemetry(Collector):
         yield "records", "Rows of flows and requests merged.", totals.records
         yield "received_bytes", "Bytes of batches.", totals.received_bytes
         yield "snapshots", "Snapshots made of the usual window.", self.live.snapshots if self.live else 0
+        yield "failed_snapshots", "Rounds in which a snapshot could not be made.", totals.failed_snapshots
         yield "sent_changes", "Changes sent to watchers.", totals.sent_changes
         yield "exports", "Exports served.", totals.exports
         yield "checkpoints", "Checkpoints written.", totals.checkpoints

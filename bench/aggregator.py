@@ -38,6 +38,9 @@ class Observer:
     def damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:
         raise RuntimeError(f"{file} is damaged at {at_byte}: {reason}")
 
+    def unusable(self, what: str, error: Exception) -> None:
+        raise error
+
 
 class Site:
     """A store and the agents that report to it; its clock is moved by hand."""

@@ -188,6 +188,16 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         Level.WARNING, ("reason",), "A changed certificate or token cannot be used; the last good one holds."
     ),
     "request_failed": Event(Level.ERROR, ("reason",), "A request met a fault of our own; the process goes on."),
+    "snapshot_failed": Event(
+        Level.ERROR,
+        ("reason",),
+        "No snapshot can be made, by a fault of our own: the last one stays, and what is reported is kept. Told once.",
+    ),
+    "record_unusable": Event(
+        Level.ERROR,
+        ("what", "reason"),
+        "Something of --data met a fault of our own at a start and is left out; told once for each kind.",
+    ),
     "journal_failed": Event(
         Level.ERROR, ("reason",), "The disk does not take the journal: nothing is acknowledged, and agents keep it."
     ),

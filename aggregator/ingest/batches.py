@@ -11,7 +11,7 @@ from plumbline.v1 import flow_pb2 as pb
 
 from aggregator.ingest.decoding import Checked, check_hello, nanoseconds
 from aggregator.ingest.tables import Epoch, Tables
-from aggregator.records import FOREVER_NS, Blind, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
+from aggregator.records import FOREVER_NS, SECOND_NS, Blind, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
 
 Array = npt.NDArray[np.int64]
 FIXED_NAMES = {wire.NO_NAME: "", wire.OTHER_NAME: "(other)", wire.UNNAMED: "(unnamed)"}
@@ -46,11 +46,13 @@ class Ingest:
         check_hello(hello)
         host = self.tables.hosts.id_of(HostKey(hello.cluster, hello.host))
         present = self.tables.epochs.get(host)
-        offset = received_ns - hello.clock.ToNanoseconds() if hello.HasField("clock") else 0
+        offset = received_ns - nanoseconds(hello.clock) if hello.HasField("clock") else 0
         if present is not None and present.number == hello.epoch:
             present.clock_offset_ns = offset
             return host, present, False
-        epoch = Epoch(hello.epoch, hello.boot_id, max(hello.interval.ToNanoseconds(), 1), offset)
+        epoch = Epoch(
+            hello.epoch, hello.boot_id, max(hello.interval.seconds * SECOND_NS + hello.interval.nanos, 1), offset
+        )
         for number, text in FIXED_NAMES.items():
             epoch.names.define(number, self.tables.names.id_of(Name(0, text)))
         self.tables.epochs[host] = epoch

@@ -25,10 +25,14 @@ from aggregator.records import SECOND_NS, Refused
 
 Ints = npt.NDArray[np.int64]
 
-# Beyond these a number is no count of one batch, and sums would not stay exact.
+# Beyond these it is no number, and no sum of a column, of one batch: 9 petabytes, or 80,000 requests that all waited
+# for two hours.
 _MOST_COUNT: Final = 2**53
+_MOST_SUM_NS: Final = 2**59
 _LAST_SECOND: Final = 4_102_444_800  # the year 2100
 _LONGEST_TEXT_BYTES: Final = 4096
+_LONGEST_WORD: Final = 128
+_LONGEST_INTERVAL_SECONDS: Final = 86_400
 _ADDRESS_BYTES: Final = 16
 _LIMITS: Final[Mapping[str, int]] = {"protocol": 63, "operation": 63, "outcome": 15, "latency_bucket": 511}
 _MOST_IDS: Final = 1 << 23
@@ -63,10 +67,15 @@ def check_hello(hello: Hello) -> None:
         )
     if not 0 < len(hello.host) <= 253 or not hello.host.isprintable() or "/" in hello.host:
         raise Refused("host", "A host needs a printable name without a slash; give it with --host.")
-    if len(hello.cluster) > 253 or not hello.cluster.isprintable():
+    if len(hello.cluster) > _LONGEST_WORD or not hello.cluster.isprintable():
         raise Refused("cluster", "The cluster's name must be printable and short; give it with --cluster.")
+    if any(len(text) > _LONGEST_WORD or not text.isprintable() for text in (hello.boot_id, hello.agent_version)):
+        raise Refused("word", f"boot_id and agent_version are printable and have {_LONGEST_WORD} characters at most.")
     if not hello.epoch:
         raise Refused("epoch", "A hello needs an epoch.")
+    _nanoseconds(hello.clock)
+    if not (0 <= hello.interval.seconds <= _LONGEST_INTERVAL_SECONDS and 0 <= hello.interval.nanos < SECOND_NS):
+        raise Refused("time", f"An interval is between 0 and {_LONGEST_INTERVAL_SECONDS} seconds.")
 
 
 def check_batch(batch: Batch) -> Checked:
@@ -97,11 +106,14 @@ def _check_columns(columns: Columns, buckets: int, sequence: int) -> None:
     for name, column in columns.items():
         if not len(column):
             return
+        is_sum = column.dtype.itemsize == 8 and name != "protocols"
         most = buckets - 1 if name == "bucket" else _LIMITS.get(name)
-        if most is None and column.dtype.itemsize == 8 and name != "protocols":
-            most = _MOST_COUNT
+        if is_sum:
+            most = _MOST_SUM_NS if name == "sum_ns" else _MOST_COUNT
         if most is not None and int(column.max()) > most:
             raise Refused("value", f"Column {name} of batch {sequence} holds a number beyond {most}.")
+        if is_sum and most is not None and float(column.sum(dtype=np.float64)) > most:
+            raise Refused("value", f"Column {name} of batch {sequence} says more than {most} altogether.")
 
 
 def _check_definitions(batch: Batch) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from plumbline.v1 import columns as wire
 
+from aggregator.topology.tallies import added
+
 Ints = npt.NDArray[np.int64]
 
 COUNTERS: tuple[str, ...] = tuple(name for name in wire.FLOW_TYPES if name not in ("bucket", "flow", "protocols"))
@@ -163,7 +165,7 @@ def merge_flows(parts: Sequence[FlowRows]) -> FlowRows:
         authority=rows.authority[first],
         from_ns=np.minimum.reduceat(rows.from_ns[order], starts),
         to_ns=np.maximum.reduceat(rows.to_ns[order], starts),
-        counts=np.add.reduceat(rows.counts[order], starts, axis=0),
+        counts=added(rows.counts[order], starts),
         protocols=np.bitwise_or.reduceat(rows.protocols[order], starts),
     )
 
@@ -182,8 +184,8 @@ def merge_requests(parts: Sequence[RequestRows]) -> RequestRows:
         to_ns=np.maximum.reduceat(rows.to_ns[order], starts),
         detail=rows.detail[first],
         names=rows.names[first],
-        count=np.add.reduceat(rows.count[order], starts),
-        sum_ns=np.add.reduceat(rows.sum_ns[order], starts),
+        count=added(rows.count[order], starts),
+        sum_ns=added(rows.sum_ns[order], starts),
     )
 
 

@@ -1,13 +1,17 @@
 """Which spans of a host's time its agents have covered, and which are blind."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregator.records import FOREVER_NS, Blind, Status
+from aggregator.topology.tallies import MOST
 
 KEPT_BLIND = 100
+KEPT_REASONS = 64
+OTHER_REASON = "(other)"
+_LONGEST_REASON = 64
 _FLOOR_STALE_NS = 5_000_000_000
 _STALE_INTERVALS = 3
 
@@ -48,15 +52,16 @@ class HostCoverage:
     def status(self, status: Status) -> None:
         for mine, told in ((self.lost, status.lost), (self.dropped, status.dropped)):
             for reason, count in told.items():
-                mine[reason] = mine.get(reason, 0) + count
+                _count(mine, reason, count)
         self.addresses = frozenset(status.addresses)
         for blind in status.blind:
-            if blind not in self.blind:
-                self._add_blind(blind)
+            known = replace(blind, reason=blind.reason[:_LONGEST_REASON])
+            if known not in self.blind:
+                self._add_blind(known)
 
     def gave_up(self, reason: str, count: int) -> None:
         if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
+            _count(self.dropped, reason, count)
 
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.heard_ns > max(_STALE_INTERVALS * self.interval_ns, _FLOOR_STALE_NS)
@@ -83,6 +88,13 @@ class HostCoverage:
     def _add_blind(self, blind: Blind) -> None:
         self.blind.append(blind)
         del self.blind[:-KEPT_BLIND]
+
+
+def _count(counts: dict[str, int], reason: str, count: int) -> None:
+    """Agents choose reasons: those beyond what anybody could read become one that keeps the sum."""
+    if reason not in counts and (len(counts) >= KEPT_REASONS or len(reason) > _LONGEST_REASON):
+        reason = OTHER_REASON
+    counts[reason] = min(counts.get(reason, 0) + count, MOST)
 
 
 def _within(spans: npt.NDArray[np.int64], times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """Hosts as a snapshot tells of them: fresh or stale, what was lost, when they were blind. Pure."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ from aggregator.records import FOREVER_NS, HostKey
 from aggregator.topology.columns import COUNTER, FlowRows
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.graph import stamp
+from aggregator.topology.tallies import total
+
+_BYTES: Final = ("parsed_bytes", "bytes_sent", "bytes_received")
 
 
 def hosts_of(
@@ -29,9 +33,8 @@ def hosts_of(
 
 def understood_shares(rows: FlowRows, hosts: npt.NDArray[np.int64], count: int) -> list[float]:
     """By host id; `hosts`: the host of each row. 1 where there was nothing to understand."""
-    parsed, carried = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    np.add.at(parsed, hosts, rows.counts[:, COUNTER["parsed_bytes"]])
-    np.add.at(carried, hosts, rows.counts[:, COUNTER["bytes_sent"]] + rows.counts[:, COUNTER["bytes_received"]])
+    sums = {name: total(rows.counts[:, COUNTER[name]], hosts, count) for name in _BYTES}
+    parsed, carried = sums["parsed_bytes"], sums["bytes_sent"] + sums["bytes_received"]
     shares: list[float] = np.where(carried > 0, np.minimum(parsed / np.maximum(carried, 1), 1.0), 1.0).tolist()
     return shares
 

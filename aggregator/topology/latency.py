@@ -12,6 +12,7 @@ Ints = npt.NDArray[np.int64]
 Fields: TypeAlias = dict[str, float]
 _MS = 1e6
 _QUANTILES: Final = (0.5, 0.95, 0.99)
+_MOST_TOGETHER: Final = 2**62
 # The geometric middle: no value in the bucket is further off than half its width.
 _MIDDLES_MS: Final = np.array([2.0 ** ((bucket + 0.5) / 2**HISTOGRAM_SCALE) / _MS for bucket in range(512)])
 
@@ -23,11 +24,13 @@ def latencies_ms(at: Ints, buckets: Ints, counts: Ints, sums_ns: Ints, size: int
         return [None] * size
     lowest, width = int(buckets.min()), int(np.ptp(buckets)) + 1
     cell, codes = numbered(at * width + (buckets - lowest))
-    reached = np.cumsum(total(counts, cell, len(codes)))
-    before = np.cumsum(totals) - totals
+    # What one edge was told too much of must not be felt by the others.
+    held = np.minimum(total(counts, cell, len(codes)), _MOST_TOGETHER // len(codes))
+    ranked = total(held, codes // width, size)
+    reached, before = np.cumsum(held), np.cumsum(ranked) - ranked
     columns = [total(sums_ns, at, size) / np.maximum(totals, 1) / _MS]
     for quantile in _QUANTILES:
-        wanted = before + np.ceil(quantile * totals).astype(np.int64)
+        wanted = before + np.ceil(quantile * ranked).astype(np.int64)
         found = np.minimum(np.searchsorted(reached, wanted), len(codes) - 1)
         columns.append(_MIDDLES_MS[codes[found] % width + lowest])
     return [

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.topology.columns import COUNTER, FlowRows
+from aggregator.topology.tallies import MOST
 
 Ints = npt.NDArray[np.int64]
 _NEVER: Final = 2**62
@@ -23,6 +24,7 @@ class Lives:
         self.note_times(rows.flow, rows.from_ns, rows.to_ns)
         opened = rows.counts[:, COUNTER["connections"]] + rows.counts[:, COUNTER["adopted"]]
         np.add.at(self.active, rows.flow, opened - rows.counts[:, COUNTER["closed"]])
+        self.active[rows.flow] = np.clip(self.active[rows.flow], -MOST, MOST)
         np.bitwise_or.at(self.protocols, rows.flow, rows.protocols)
 
     def note_times(self, flows: Ints, from_ns: Ints, to_ns: Ints) -> None:

@@ -1,6 +1,7 @@
 """Sums, extremes and ranks by group, for all groups at once: a loop over edges costs a hundred times more.
 
-`at` is the group of each row, from 0; what comes back has one value a group. Sums are exact: int64, never floats.
+`at` is the group of each row, from 0; what comes back has one value a group. Sums are exact: int64, never floats;
+at MOST, which nobody reaches who tells the truth, they stand still.
 """
 
 from typing import Final
@@ -11,6 +12,8 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 NEVER_NS: Final = 2**62
+# The sum of a few of these is still a number of 64 bits.
+MOST: Final = 2**60
 _LARGEST_TABLE: Final = 1 << 24
 
 
@@ -35,7 +38,26 @@ def numbered(codes: Ints) -> tuple[Ints, Ints]:
 def total(values: Ints, at: Ints, size: int) -> Ints:
     sums = np.zeros(size, np.int64)
     np.add.at(sums, at, values)
+    if not _adds_up(values):
+        _saturate(sums, np.bincount(at, values.astype(np.float64), size).astype(np.float64))
     return sums
+
+
+def added(values: Ints, starts: Ints) -> Ints:
+    """Sums of the rows from each start to the next one; of one column or of several."""
+    sums: Ints = np.add.reduceat(values, starts, axis=0)
+    if not _adds_up(values):
+        _saturate(sums, np.add.reduceat(values.astype(np.float64), starts, axis=0))
+    return sums
+
+
+def _adds_up(values: Ints) -> bool:
+    """Whether no sum of these can be beyond MOST."""
+    return not values.size or max(int(values.max()), -int(values.min())) * len(values) <= MOST
+
+
+def _saturate(sums: Ints, roughly: npt.NDArray[np.float64]) -> None:
+    sums[roughly > MOST], sums[roughly < -MOST] = MOST, -MOST
 
 
 def union(bits: Ints, at: Ints, size: int) -> Ints:

@@ -12,7 +12,7 @@ from aggregator.records import CLIENT, SERVER
 from aggregator.topology.columns import COUNTER, FlowRows
 from aggregator.topology.flows import Flows
 from aggregator.topology.placing import Edges
-from aggregator.topology.tallies import has, numbered, total, union
+from aggregator.topology.tallies import MOST, has, numbered, total, union
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -98,7 +98,7 @@ class Transport:
         for at, one, count in zip(self._at[rows].tolist(), self._rows.flow[rows].tolist(), connections, strict=True):
             weights.setdefault(at, Counter())[facts.asked[one]] += count
         return [
-            [{"name": name, "connections": count} for name, count in sorted(weights[at].items())]
+            [{"name": name, "connections": min(count, MOST)} for name, count in sorted(weights[at].items())]
             if at in weights
             else []
             for at in range(self._size)

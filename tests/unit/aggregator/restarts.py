@@ -19,9 +19,13 @@ WINDOW_NS = 300 * SECOND_NS
 class Damages:
     def __init__(self) -> None:
         self.files: list[str] = []
+        self.faults: list[tuple[str, Exception]] = []
 
     def damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:
         self.files.append(file.name)
+
+    def unusable(self, what: str, error: Exception) -> None:
+        self.faults.append((what, error))
 
 
 class Started:

@@ -1,0 +1,81 @@
+"""Faults of our own: told once, counted, and nobody's work ends by them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plumbline.v1.flow_pb2 import ReportRequest
+from plumbline.v1.topology_pb2 import GetTopologyRequest
+
+from aggregator.estate import Estate
+from tests.unit.outputs.running import Running, Stream, agent, batch_now, run, running, until
+
+
+async def requests(aggregator: Running) -> int:
+    answer = await aggregator.topology.GetTopology(GetTopologyRequest())
+    return sum(edge.requests for edge in answer.topology.edges)
+
+
+def test_a_snapshot_that_cannot_be_made_leaves_the_last_one_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("Value out of range")
+
+    async def test() -> None:
+        async with running(tmp_path) as aggregator:
+            one, stream = agent(), Stream(aggregator.channel("agents"))
+            await stream.greet(one.hello(0))
+            await stream.bring(batch_now(one, 3))
+            while await requests(aggregator) != 3:
+                pass
+            with monkeypatch.context() as patched:
+                patched.setattr(Estate, "topology", broken)
+                assert await stream.bring(batch_now(one, 4)) == 2
+                while (await aggregator.metrics())["failed_snapshots_total"] < 3:
+                    await stream.say(ReportRequest(batch=batch_now(one)).SerializeToString())
+                (told,) = aggregator.events("snapshot_failed")
+                assert "ValueError: Value out of range at" in told["reason"]
+                assert (await aggregator.get("/readyz"))[0] == 503
+                assert (await aggregator.get("/livez"))[0] == 200
+                assert await requests(aggregator) == 3
+            while await requests(aggregator) < 7:
+                pass
+            assert (await aggregator.get("/readyz"))[0] == 200
+
+    run(test)
+
+
+def test_a_start_whose_first_snapshot_cannot_be_made_is_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("Value out of range")
+
+    async def test() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Estate, "topology", broken)
+            started = running(tmp_path)
+            aggregator = await started.__aenter__()
+        one, stream = agent(), Stream(aggregator.channel("agents"))
+        await stream.greet(one.hello(0))
+        await stream.bring(batch_now(one, 3))
+        while await requests(aggregator) != 3:
+            pass
+        await until(lambda: aggregator.events("snapshot_failed"))
+        await started.__aexit__(None, None, None)
+
+    run(test)
+
+
+def test_a_hello_of_any_length_makes_no_long_line_of_the_log(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tmp_path) as aggregator:
+            hello = agent().hello(0)
+            hello.boot_id = hello.agent_version = "x" * 100_000
+            stream = Stream(aggregator.channel("agents"))
+            await stream.say(ReportRequest(hello=hello).SerializeToString())
+            assert "128 characters" in (await stream.refusal())[1]
+            assert max(map(len, aggregator.text.getvalue().splitlines())) < 1000
+
+    run(test)
