@@ -4,25 +4,30 @@ An address means something in its realm only: loopback in one network namespace,
 one cluster.
 """
 
-from bisect import insort
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeAlias
 
 from plumbline.v1 import flow_pb2 as pb
 
 from aggregator.records import ANY_PORT, FOREVER_NS, Owned
+from aggregator.resolve.timeline import NOBODY, Timeline
 
-# A claim may be known a little later than its first packet: nobody else can have had the address meanwhile.
-_LATE_CLAIM_NS: Final = 15_000_000_000
 MOST_CLAIMS: Final = 1_000_000
 _MOST_REMEMBERED: Final = 200_000
+_KEPT_TIMELINES: Final = 200_000
 _NO_HOST: Final = -1
+_EVERY_NAMESPACE: Final = -1
 _LOOPBACK4 = bytes(10) + b"\xff\xff\x7f"
 _LOOPBACK4_MAIN = _LOOPBACK4 + b"\0\0\1"
 _LOOPBACK6 = bytes(15) + b"\1"
 # (cluster, host, address): an address of a cluster is on no host, one of a host in no cluster.
 Where: TypeAlias = tuple[str, int, bytes]
+# One port of an address, as one network namespace sees it.
+Spot: TypeAlias = tuple[Where, int, int]
+# What stays the same when a claim is told again with another end: all but its times, and when it began by its agent.
+Identity: TypeAlias = tuple[int, int, int, int, bool, int]
 
 
 class Place(NamedTuple):
@@ -37,17 +42,29 @@ def is_loopback(address: bytes) -> bool:
     return address.startswith(_LOOPBACK4) or address == _LOOPBACK6
 
 
+@dataclass(slots=True)
+class _Claims:
+    """Of one spot. `version` is the one of the last change."""
+
+    known: dict[Identity, Owned] = field(default_factory=dict)
+    version: int = 0
+
+
 class Ownership:
-    """Claims by realm and address. `version` grows with every change, so that answers may be kept until then."""
+    """Claims by realm, address and port. `version` grows with every change, so that answers may be kept until then."""
 
     def __init__(self, place_of: Callable[[int], Place], most_claims: int = MOST_CLAIMS) -> None:
         self._place_of = place_of  # endpoint id -> where it is
-        self._claims: dict[Where, list[Owned]] = {}
+        self._spots: dict[tuple[Where, int], dict[int, _Claims]] = {}  # by address and port, then by namespace
+        self._open: dict[int, dict[tuple[Spot, Identity], Owned]] = {}  # by host, those without an end
+        self._ends: list[tuple[int, Spot, Identity]] = []  # of the others, in order
+        self._timelines: dict[tuple[bytes, int, int, Place], tuple[tuple[int, ...], Timeline]] = {}
         self._most_claims = most_claims
         self._count = 0
         self.ours: set[Where] = set()
         self.version = 0
         self.dropped = 0  # claims that had no room
+        self.forgotten = 0  # addresses that had no room among those that are ours
 
     def __len__(self) -> int:
         return self._count
@@ -55,52 +72,54 @@ class Ownership:
     def add(self, claim: Owned) -> None:
         """A claim again, with another end, is the same claim."""
         where = self._where(claim)
-        claims = self._claims.get(where, [])
-        for at, known in enumerate(claims):
-            if _same(known, claim):
-                if known.to_ns != claim.to_ns:
-                    claims[at] = replace(known, to_ns=claim.to_ns)
-                    self.version += 1
-                return
+        spot, identity = (where, claim.port, _namespace(claim)), _identity(claim)
+        claims = self._spots.get(spot[:2], {}).get(spot[2])
+        known = claims.known.get(identity) if claims is not None else None
+        if known is not None:
+            if known.to_ns != claim.to_ns:
+                self._take(spot, identity, known)
+                self._put(spot, identity, replace(known, to_ns=claim.to_ns))
+            return
         if self._count >= self._most_claims:
             self.dropped += 1
             return
-        self._claims[where] = claims
         self.remember((where,))
-        insort(claims, claim, key=lambda one: one.from_ns)
         self._count += 1
-        self.version += 1
+        self._put(spot, identity, claim)
 
     def close(self, host: int, at_ns: int) -> None:
         """An agent has started anew and will claim again what still is so: nothing of before lasts beyond."""
-        for claims in self._claims.values():
-            for at, one in enumerate(claims):
-                if one.to_ns == FOREVER_NS and self._place_of(one.endpoint).host == host:
-                    claims[at] = replace(one, to_ns=max(at_ns, one.from_ns))
+        for (spot, identity), one in self._open.pop(host, {}).items():
+            self._put(spot, identity, replace(one, to_ns=max(at_ns, one.from_ns)))
         self.version += 1
 
     def forget(self, before_ns: int) -> None:
         """Claims that had ended before then: no row of that time is left."""
-        for where, claims in list(self._claims.items()):
-            kept = [one for one in claims if one.to_ns >= before_ns]
-            if len(kept) == len(claims):
-                continue
-            self._count -= len(claims) - len(kept)
+        ended = bisect_left(self._ends, before_ns, key=lambda one: one[0])
+        for _, (where, port, namespace), identity in self._ends[:ended]:
+            here = self._spots[where, port]
+            del here[namespace].known[identity]
+            here[namespace].version = self.version + 1
+            if not here[namespace].known:
+                del here[namespace]
+                if not here:
+                    del self._spots[where, port]
+        if ended:
+            del self._ends[:ended]
+            self._count -= ended
             self.version += 1
-            if kept:
-                self._claims[where] = kept
-            else:
-                del self._claims[where]
 
     def remember(self, wheres: Iterable[Where]) -> None:
         """Addresses that are ours, whoever has them: as many as there is room for."""
         for where in wheres:
             if len(self.ours) < _MOST_REMEMBERED:
                 self.ours.add(where)
+            elif where not in self.ours:
+                self.forgotten += 1
 
     def claims(self) -> list[Owned]:
         """All that is known, for a checkpoint; `ours` is the other half."""
-        return [one for claims in self._claims.values() for one in claims]
+        return [one for here in self._spots.values() for claims in here.values() for one in claims.known.values()]
 
     def knows(self, address: bytes, place: Place) -> bool:
         """Whether anybody there ever had it."""
@@ -108,68 +127,104 @@ class Ownership:
 
     def has_moved(self, address: bytes, port: int, transport: int, place: Place) -> bool:
         """Whether more than one endpoint has had this address as its own, or listened on this port of it."""
-        here = self._here(address, place)
-        owners = {one.endpoint for one in here if one.port == ANY_PORT}
-        return len(owners) > 1 or len({one.endpoint for one in _listening(here, port, transport)}) > 1
+        return self._whole(address, place).moved or self._listening(address, port, transport, place).moved
 
     def owner(self, address: bytes, port: int, transport: int, time_ns: int, place: Place) -> int | None:
         """The endpoint that listened on the port then, else the one whose address it was."""
-        here = self._here(address, place)
-        if not here and address.startswith(_LOOPBACK4):
-            here = self._here(_LOOPBACK4_MAIN, place)
-        listener = _at(_listening(here, port, transport), time_ns)
-        return self._whole(here, time_ns) if listener is None else listener
+        of_port, whole = self._listening(address, port, transport, place), self._whole(address, place)
+        if of_port is whole is NOBODY and address.startswith(_LOOPBACK4) and address != _LOOPBACK4_MAIN:
+            return self.owner(_LOOPBACK4_MAIN, port, transport, time_ns, place)
+        listener = of_port.at(time_ns)
+        return whole.at(time_ns) if listener is None else listener
 
     def owner_of_all_ports(self, address: bytes, time_ns: int, place: Place) -> int | None:
-        return self._whole(self._here(address, place), time_ns)
+        return self._whole(address, place).at(time_ns)
 
     def listening(self, now_ns: int) -> dict[int, set[int]]:
         """Ports by endpoint, of those who listen now."""
         found: dict[int, set[int]] = {}
-        for claims in self._claims.values():
-            for one in claims:
-                if one.listening and one.from_ns <= now_ns < one.to_ns:
-                    found.setdefault(one.endpoint, set()).add(one.port)
+        for one in self._lasting(now_ns):
+            if one.listening and one.from_ns <= now_ns:
+                found.setdefault(one.endpoint, set()).add(one.port)
         return found
 
-    @staticmethod
-    def _whole(here: list[Owned], time_ns: int) -> int | None:
-        return _at([one for one in here if one.port == ANY_PORT], time_ns)
+    def _lasting(self, now_ns: int) -> Iterator[Owned]:
+        """Claims that have not ended by then."""
+        for some in self._open.values():
+            yield from some.values()
+        last = bisect_left(self._ends, now_ns + 1, key=lambda one: one[0])
+        for _, (where, port, namespace), identity in self._ends[last:]:
+            yield self._spots[where, port][namespace].known[identity]
+
+    def _put(self, spot: Spot, identity: Identity, claim: Owned) -> None:
+        where, port, namespace = spot
+        self.version += 1
+        claims = self._spots.setdefault((where, port), {}).setdefault(namespace, _Claims())
+        claims.known[identity], claims.version = claim, self.version
+        if claim.to_ns == FOREVER_NS:
+            self._open.setdefault(self._place_of(claim.endpoint).host, {})[spot, identity] = claim
+        else:
+            insort(self._ends, (claim.to_ns, spot, identity))
+
+    def _take(self, spot: Spot, identity: Identity, claim: Owned) -> None:
+        """Out of what knows of ends."""
+        if claim.to_ns == FOREVER_NS:
+            del self._open[self._place_of(claim.endpoint).host][spot, identity]
+        else:
+            del self._ends[bisect_left(self._ends, (claim.to_ns, spot, identity))]
 
     def _where(self, claim: Owned) -> Where:
         theirs = self._place_of(claim.endpoint)
         is_local = claim.realm in (pb.REALM_NAMESPACE, pb.REALM_HOST) or is_loopback(claim.address)
         return ("", theirs.host, claim.address) if is_local else (theirs.cluster, _NO_HOST, claim.address)
 
-    def _here(self, address: bytes, place: Place) -> list[Owned]:
-        """Claims of the address that mean something there, in order of their beginning."""
-        local, shared = (self._claims.get(where, []) for where in _wheres(address, place))
-        of_host = [one for one in local if _is_in_realm(one, place)]
-        return sorted(of_host + shared, key=lambda one: one.from_ns) if of_host else shared
+    def _whole(self, address: bytes, place: Place) -> Timeline:
+        return self._timeline(address, ANY_PORT, 0, place)
+
+    def _listening(self, address: bytes, port: int, transport: int, place: Place) -> Timeline:
+        return NOBODY if port == ANY_PORT else self._timeline(address, port, transport, place)
+
+    def _timeline(self, address: bytes, port: int, transport: int, place: Place) -> Timeline:
+        """NOBODY where there is no claim that means something there."""
+        here = [claims for where in _wheres(address, place) for claims in self._seen((where, port), place)]
+        if not here:
+            return NOBODY
+        key, state = (address, port, transport, place), tuple(claims.version for claims in here)
+        known = self._timelines.get(key)
+        if known is not None and known[0] == state:
+            return known[1]
+        if len(self._timelines) >= _KEPT_TIMELINES:
+            self._timelines.clear()
+        chosen = (one for claims in here for one in claims.known.values())
+        made = Timeline(one for one in chosen if port == ANY_PORT or one.transport in (transport, 0))
+        self._timelines[key] = (state, made)
+        return made
+
+    def _seen(self, spot: tuple[Where, int], place: Place) -> Iterable[_Claims]:
+        here = self._spots.get(spot)
+        if here is None:
+            return ()
+        if not place.network_namespace:
+            return here.values()
+        return [here[one] for one in (_EVERY_NAMESPACE, place.network_namespace) if one in here]
 
 
 def _wheres(address: bytes, place: Place) -> tuple[Where, Where]:
     return ("", place.host, address), (place.cluster, _NO_HOST, address)
 
 
-def _is_in_realm(claim: Owned, place: Place) -> bool:
-    """Of a claim on the same host."""
+def _namespace(claim: Owned) -> int:
+    """The only one that can see it."""
     is_of_namespace = claim.realm == pb.REALM_NAMESPACE or is_loopback(claim.address)
-    return not is_of_namespace or place.network_namespace in (0, claim.network_namespace)
+    return claim.network_namespace if is_of_namespace else _EVERY_NAMESPACE
 
 
-def _listening(here: list[Owned], port: int, transport: int) -> list[Owned]:
-    return [one for one in here if one.port == port != ANY_PORT and one.transport in (transport, 0)]
-
-
-def _same(one: Owned, other: Owned) -> bool:
-    return replace(one, from_ns=0, to_ns=0) == replace(other, from_ns=0, to_ns=0)
-
-
-def _at(claims: list[Owned], time_ns: int) -> int | None:
-    """The newest claim that held at the time; else the one that began soon after it; claims are in order."""
-    held = [one for one in claims if one.from_ns <= time_ns < one.to_ns]
-    if held:
-        return held[-1].endpoint
-    late = [one for one in claims if 0 < one.from_ns - time_ns <= _LATE_CLAIM_NS]
-    return late[0].endpoint if late else None
+def _identity(claim: Owned) -> Identity:
+    return (
+        claim.endpoint,
+        claim.transport,
+        claim.realm,
+        claim.network_namespace,
+        claim.listening,
+        claim.begin_ns,
+    )
