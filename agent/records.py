@@ -29,6 +29,7 @@ class KernelFlow:
     process_id: int  # 0: unknown
     asked_address: bytes  # before translation; zero where it equals the peer
     asked_port: int
+    netns_cookie: int = 0  # the kernel's, of the socket's network namespace; 0: it did not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ListenerSeen:
     command: str
     process_id: int
     time_ns: int
+    netns_cookie: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,48 +36,61 @@ static __always_inline u64 flow_from_callback(struct bpf_sock_ops *op, struct co
   return c->flow;
 }
 
-/* In the context of the process that connects: who it is, and what it asked for before any translation. */
-static __always_inline void note_connect(struct bpf_sock_addr *ask, u64 high, u64 low) {
-  struct bpf_sock *sk = ask->sk;
-  if (!sk)
-    return;
-  if (ask->type == SOCK_DGRAM) {
-    struct datagrams *d = datagram_sockets.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-    if (!d) {
-      lose(LOSS_socket_state);
-      return;
-    }
-    d->process_id = bpf_get_current_pid_tgid() >> 32;
-    bpf_get_current_comm(d->command, sizeof(d->command));
-    return;
-  }
-  if (ask->type != SOCK_STREAM || ask->protocol != IPPROTO_TCP)
-    return;
-  struct connection *c = connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-  if (!c) {
+static __always_inline void note_datagram_connect(struct bpf_sock_addr *ask, struct bpf_sock *sk) {
+  struct datagrams *d = new_datagrams(sk);
+  if (!d) {
     lose(LOSS_socket_state);
     return;
   }
+  d->netns_cookie = bpf_get_netns_cookie(ask);
+  d->process_id = bpf_get_current_pid_tgid() >> 32;
+  bpf_get_current_comm(d->command, sizeof(d->command));
+}
+
+static __always_inline void begin_connect(struct connection *c, struct bpf_sock_addr *ask, u64 high, u64 low) {
   __builtin_memset(c, 0, sizeof(*c));   /* the socket may have been used for a connect before */
   c->role = ROLE_CLIENT;
   c->cgroup_id = bpf_get_current_cgroup_id();
+  c->netns_cookie = bpf_get_netns_cookie(ask);
   c->process_id = bpf_get_current_pid_tgid() >> 32;
   bpf_get_current_comm(c->command, sizeof(c->command));
   c->asked_address[0] = high;
   c->asked_address[1] = low;
   c->asked_port = bpf_ntohs(ask->user_port);
-  struct connecting begun = { .time_ns = bpf_ktime_get_ns(), .process_id = c->process_id };
-  c->opened_ns = begun.time_ns;
+  c->opened_ns = bpf_ktime_get_ns();
+}
+
+/* Until its SYN shows that there is a route. */
+static __always_inline void remember_connecting(struct connection *c, u64 cookie) {
+  struct connecting begun = { .time_ns = c->opened_ns, .process_id = c->process_id };
   begun.flow.cgroup_id = c->cgroup_id;
-  begun.flow.peer_address[0] = high;
-  begun.flow.peer_address[1] = low;
+  begun.flow.netns_cookie = c->netns_cookie;
+  begun.flow.peer_address[0] = c->asked_address[0];
+  begun.flow.peer_address[1] = c->asked_address[1];
   begun.flow.port = c->asked_port;
   begun.flow.role = ROLE_CLIENT;
   begun.flow.transport = IPPROTO_TCP;
   note_command(&begun.flow, c->command);
-  u64 cookie = bpf_get_socket_cookie(ask);
   if (connecting.update(&cookie, &begun))
     lose(LOSS_connecting_full);
+}
+
+/* In the context of the process that connects: who it is, and what it asked for before any translation. */
+static __always_inline void note_connect(struct bpf_sock_addr *ask, u64 high, u64 low) {
+  struct bpf_sock *sk = ask->sk;
+  if (!sk)
+    return;
+  if (ask->type == SOCK_DGRAM)
+    note_datagram_connect(ask, sk);
+  if (ask->type != SOCK_STREAM || ask->protocol != IPPROTO_TCP)
+    return;
+  struct connection *c = new_connection(sk);
+  if (!c) {
+    lose(LOSS_socket_state);
+    return;
+  }
+  begin_connect(c, ask, high, low);
+  remember_connecting(c, bpf_get_socket_cookie(ask));
 }
 
 int on_connect4(struct bpf_sock_addr *ask) {
@@ -209,6 +222,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *op, struct connection
   seen->what = SEEN_LISTENER;
   seen->process_id = c->process_id;
   seen->cgroup_id = c->cgroup_id;
+  seen->netns_cookie = c->netns_cookie;
   seen->time_ns = bpf_ktime_get_ns();
   fill_from_callback(op, seen->address, peer);
   __builtin_memcpy(seen->command, c->command, sizeof(seen->command));
@@ -217,36 +231,52 @@ static __always_inline void on_listen(struct bpf_sock_ops *op, struct connection
   announcements.ringbuf_submit(seen, 0);
 }
 
+/* A socket that begins to connect, has been connected to, or listens gets its storage here, if it has none. */
+static __always_inline struct connection *connection_of_callback(struct bpf_sock_ops *op, struct bpf_sock *sk) {
+  u32 what = op->op;
+  if (what != BPF_SOCK_OPS_TCP_CONNECT_CB && what != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && what != BPF_SOCK_OPS_TCP_LISTEN_CB)
+    return connections.sk_storage_get(sk, 0, 0);
+  struct connection *c = new_connection(sk);
+  if (c)
+    c->netns_cookie = NETNS_OF_CALLBACK(op, c->netns_cookie);
+  else
+    lose(LOSS_socket_state);
+  return c;
+}
+
+static __always_inline void on_connecting(struct bpf_sock_ops *op, struct connection *c) {
+  u64 cookie = bpf_get_socket_cookie(op);
+  connecting.delete(&cookie);
+  c->role = ROLE_CLIENT;
+  bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+}
+
+static __always_inline void on_accepted(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
+  c->role = ROLE_SERVER;
+  bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+  on_established(op, c, settings);
+}
+
 int on_socket(struct bpf_sock_ops *op) {
   struct bpf_sock *sk = op->sk;
   struct control *s = settings();
   u32 what = op->op;
   if (!sk || !s || what < BPF_SOCK_OPS_TCP_CONNECT_CB || what > BPF_SOCK_OPS_TCP_LISTEN_CB)
     return 1;
-  u32 begins = what == BPF_SOCK_OPS_TCP_CONNECT_CB || what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || what == BPF_SOCK_OPS_TCP_LISTEN_CB;
-  struct connection *c = connections.sk_storage_get(sk, 0, begins ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-  if (!c) {
-    if (begins)
-      lose(LOSS_socket_state);
+  struct connection *c = connection_of_callback(op, sk);
+  if (!c)
     return 1;
-  }
-  if (what == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-    u64 cookie = bpf_get_socket_cookie(op);
-    connecting.delete(&cookie);
-    c->role = ROLE_CLIENT;
-    bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
-  } else if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-    c->role = ROLE_SERVER;
-    bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+  if (what == BPF_SOCK_OPS_TCP_CONNECT_CB)
+    on_connecting(op, c);
+  else if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+    on_accepted(op, c, s);
+  else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
     on_established(op, c, s);
-  } else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
-    on_established(op, c, s);
-  } else if (what == BPF_SOCK_OPS_STATE_CB) {
+  else if (what == BPF_SOCK_OPS_STATE_CB)
     on_state_change(op, sk, c, s);
-  } else if (what == BPF_SOCK_OPS_RETRANS_CB) {
+  else if (what == BPF_SOCK_OPS_RETRANS_CB)
     on_retransmit(op, c, s);
-  } else if (what == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+  else if (what == BPF_SOCK_OPS_TCP_LISTEN_CB)
     on_listen(op, c);
-  }
   return 1;
 }

@@ -120,6 +120,42 @@ static __always_inline void count_request(void *half, struct request *request, u
   lock_xadd(&counts->sum_ns, latency_ns);
 }
 
+/* Whether the endpoint may announce one more new name of this kind. */
+static __always_inline u32 take_from_budget(u64 cgroup_id, u32 kind, struct control *settings) {
+  struct name_budget_key key = { cgroup_id, kind };
+  u64 *used = name_budgets.lookup(&key);
+  if (!used) {
+    u64 none = 0;
+    name_budgets.insert(&key, &none);   /* or another CPU has done so meanwhile */
+    used = name_budgets.lookup(&key);
+  }
+  if (!used) {
+    lose(LOSS_name_budgets_full);
+    return 0;
+  }
+  if (*used >= settings->names_each_endpoint) {
+    lose(LOSS_names_beyond_budget);
+    return 0;
+  }
+  lock_xadd(used, 1);
+  return 1;
+}
+
+static __always_inline void announce_name(u64 id, u32 kind, u64 flow, const void *text, u32 length) {
+  struct name_seen *seen = announcements.ringbuf_reserve(sizeof(*seen));
+  if (!seen) {
+    lose(LOSS_ring_full);
+    return;
+  }
+  seen->what = SEEN_NAME;
+  seen->kind = kind;
+  seen->length = length;
+  seen->id = id;
+  seen->flow = flow;
+  read_kernel(seen->text, NAME_BYTES, text);
+  announcements.ringbuf_submit(seen, 0);
+}
+
 /* Announces a name the first time, and again while the agent has not said that it has the text.
  * Gives the id to count with: the name's own, or NAME_OTHER beyond the budget. */
 static __always_inline u64 name_id(u64 id, u32 kind, u64 flow, u64 cgroup_id, struct control *settings, u64 now_ns,
@@ -132,31 +168,13 @@ static __always_inline u64 name_id(u64 id, u32 kind, u64 flow, u64 cgroup_id, st
       return id;
     *announced = now_ns;
   } else {
-    struct name_budget_key key = { cgroup_id, kind };
-    u64 one = 1, *used = name_budgets.lookup(&key);
-    if (!used)
-      name_budgets.insert(&key, &one);
-    else if (*used >= settings->names_each_endpoint) {
-      lose(LOSS_names_beyond_budget);
+    if (!take_from_budget(cgroup_id, kind, settings))
       return NAME_OTHER;
-    } else
-      lock_xadd(used, 1);
     if (names.insert(&id, &now_ns) == -7 /* E2BIG */) {
       lose(LOSS_names_beyond_budget);
       return NAME_OTHER;
     }
   }
-  struct name_seen *seen = announcements.ringbuf_reserve(sizeof(*seen));
-  if (!seen) {
-    lose(LOSS_ring_full);
-    return id;
-  }
-  seen->what = SEEN_NAME;
-  seen->kind = kind;
-  seen->length = length;
-  seen->id = id;
-  seen->flow = flow;
-  read_kernel(seen->text, NAME_BYTES, text);
-  announcements.ringbuf_submit(seen, 0);
+  announce_name(id, kind, flow, text, length);
   return id;
 }

@@ -27,6 +27,7 @@
 struct connection {
   u64 flow;                /* 0 until its first packet */
   u64 cgroup_id;
+  u64 netns_cookie;
   u64 opened_ns;
   u64 turn_start_ns;       /* bytes of the client are on their way, none of the server came back yet */
   u64 received_bytes;      /* counted so far */
@@ -53,6 +54,7 @@ SOCKET_STORAGE(connections, struct connection, BPF_F_CLONE);
 /* The last peer of a UDP socket: most talk to one, and then no flow need be looked up. */
 struct datagrams {
   u64 flow;
+  u64 netns_cookie;
   u64 peer_address[2];
   u64 local_address[2];
   char command[16];

@@ -3,6 +3,19 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
+/* The socket's network namespace. Where the kernel does not tell it to a program of this type (the loader asks),
+ * a socket keeps what was known before: from its connect, its establishment, or the listener that it came from. */
+#ifdef NETNS_IN_PACKETS
+#define NETNS_OF_PACKET(skb, known) bpf_get_netns_cookie(skb)
+#else
+#define NETNS_OF_PACKET(skb, known) (known)
+#endif
+#ifdef NETNS_IN_CALLBACKS
+#define NETNS_OF_CALLBACK(op, known) bpf_get_netns_cookie(op)
+#else
+#define NETNS_OF_CALLBACK(op, known) (known)
+#endif
+
 struct packet {
   u64 local_address[2];
   u64 peer_address[2];
@@ -19,54 +32,77 @@ static __always_inline u64 mapped(u32 ipv4) {
   return (u64)ipv4 << 32 | 0xffff0000ULL;
 }
 
-/* Looks at the packet's own version, not at the socket's family: a v6 socket sends IPv4 to mapped
- * addresses. The stack has pulled these headers into reach before the hooks run. */
-static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32 egress, struct packet *packet) {
-  u8 *data = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end, *ports;
-  u64 source[2], destination[2];
-  u32 offset;
+/* Source and destination. Looks at the packet's own version, not at the socket's family: a v6 socket sends
+ * IPv4 to mapped addresses. Gives where the transport's header begins, or 0. */
+static __always_inline u32 read_addresses(const u8 *data, const u8 *end, u32 transport, u64 *source, u64 *destination) {
   if (data + 28 > end)
-    goto unreadable;
+    return 0;
   if (data[0] >> 4 == 4) {
-    offset = (data[0] & 15) * 4;
     source[0] = destination[0] = 0;
     source[1] = mapped(*(u32 *)(data + 12));
     destination[1] = mapped(*(u32 *)(data + 16));
-  } else {
-    if (data + 40 > end || data[6] != transport)
-      goto unreadable;   /* extension headers */
-    offset = 40;
-    __builtin_memcpy(source, data + 8, 16);
-    __builtin_memcpy(destination, data + 24, 16);
+    return (data[0] & 15) * 4;
   }
-  ports = data + offset;
-  u16 source_port, destination_port;
+  if (data + 40 > end || data[6] != transport)
+    return 0;   /* extension headers */
+  __builtin_memcpy(source, data + 8, 16);
+  __builtin_memcpy(destination, data + 24, 16);
+  return 40;
+}
+
+/* The transport's header, `offset` bytes behind `data`. */
+static __always_inline int read_transport(const u8 *data, const u8 *end, u32 offset, u32 transport, struct packet *packet) {
+  const u8 *header = data + offset;
+  if (header + (transport == IPPROTO_TCP ? 20 : 8) > end)
+    return 0;
+  u16 source_port = bpf_ntohs(*(u16 *)header), destination_port = bpf_ntohs(*(u16 *)(header + 2));
+  packet->local_port = packet->egress ? source_port : destination_port;
+  packet->peer_port = packet->egress ? destination_port : source_port;
+  packet->payload_offset = offset + 8;
   if (transport == IPPROTO_TCP) {
-    if (ports + 20 > end)
-      goto unreadable;
-    packet->sequence = bpf_ntohl(*(u32 *)(ports + 4));
-    packet->payload_offset = offset + (ports[12] >> 4) * 4;
-    packet->fin = ports[13] & 1;
-  } else {
-    if (ports + 8 > end)
-      goto unreadable;
-    packet->payload_offset = offset + 8;
+    packet->sequence = bpf_ntohl(*(u32 *)(header + 4));
+    packet->payload_offset = offset + (header[12] >> 4) * 4;
+    packet->fin = header[13] & 1;
   }
-  source_port = bpf_ntohs(*(u16 *)ports);
-  destination_port = bpf_ntohs(*(u16 *)(ports + 2));
-  packet->payload_length = skb->len > packet->payload_offset ? skb->len - packet->payload_offset : 0;
+  return 1;
+}
+
+/* The stack has pulled these headers into reach before the hooks run. */
+static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32 egress, struct packet *packet) {
+  const u8 *data = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end;
+  u64 source[2], destination[2];
+  u32 offset = read_addresses(data, end, transport, source, destination);
   packet->egress = egress;
-  packet->local_port = egress ? source_port : destination_port;
-  packet->peer_port = egress ? destination_port : source_port;
+  if (!offset || !read_transport(data, end, offset, transport, packet)) {
+    lose(LOSS_header_unreadable);
+    return 0;
+  }
+  packet->payload_length = skb->len > packet->payload_offset ? skb->len - packet->payload_offset : 0;
   #pragma unroll
   for (int i = 0; i < 2; i++) {
     packet->local_address[i] = egress ? source[i] : destination[i];
     packet->peer_address[i] = egress ? destination[i] : source[i];
   }
   return 1;
-unreadable:
-  lose(LOSS_header_unreadable);
-  return 0;
+}
+
+/* Two CPUs that meet a new socket at once both make its storage, and one of them is refused: so it looks again. */
+static __always_inline struct connection *new_connection(struct bpf_sock *sk) {
+  struct connection *c = connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  return c ? c : connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+static __always_inline struct datagrams *new_datagrams(struct bpf_sock *sk) {
+  struct datagrams *d = datagram_sockets.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  return d ? d : datagram_sockets.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* A packet may still meet a socket that its last user has closed. The kernel gives such a one no storage, and
+ * nobody will read what it got: no loss. */
+static __always_inline void lose_socket(struct bpf_sock *sk) {
+  u32 closed = sk->protocol == IPPROTO_UDP ? !*(volatile u32 *)&sk->src_port : *(volatile u32 *)&sk->state == BPF_TCP_CLOSE;
+  if (!closed)
+    lose(LOSS_socket_state);
 }
 
 /* A command is noted for cgroups without a name only: in a named one it would only make more flows. */
@@ -80,6 +116,7 @@ static __always_inline u64 connection_flow(struct connection *c, struct control 
                                            const u64 *peer, u16 port, u64 now_ns) {
   struct flow flow = {};
   flow.cgroup_id = c->cgroup_id;
+  flow.netns_cookie = c->netns_cookie;
   flow.local_address[0] = local[0];
   flow.local_address[1] = local[1];
   flow.peer_address[0] = peer[0];

@@ -3,14 +3,15 @@
 
 /* The listener's storage passes to the connections that it accepts: so those know their cgroup, also when
  * the listener is older than the agent. */
-static __always_inline void begin_listener(struct bpf_sock *sk) {
-  struct connection *c = connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+static __always_inline void begin_listener(struct __sk_buff *skb, struct bpf_sock *sk) {
+  struct connection *c = new_connection(sk);
   if (!c) {
-    lose(LOSS_socket_state);
+    lose_socket(sk);
     return;
   }
   c->role = ROLE_SERVER;
   c->cgroup_id = bpf_sk_cgroup_id(sk);
+  c->netns_cookie = NETNS_OF_PACKET(skb, c->netns_cookie);
 }
 
 /* A connection that was open before the agent: /proc told who opened it, maybe only after its first packet. */
@@ -30,11 +31,12 @@ static __always_inline void learn_role(struct connection *c, struct packet *p) {
   known_connections.delete(&tuple);
 }
 
-static __always_inline void begin_flow(struct connection *c, struct bpf_sock *sk, struct packet *p, struct control *settings,
-                                       void *half, u64 now_ns) {
+static __always_inline void begin_flow(struct connection *c, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
+                                       struct control *settings, void *half, u64 now_ns) {
   u64 cgroup_id = bpf_sk_cgroup_id(sk);
   if (cgroup_id)
     c->cgroup_id = cgroup_id;
+  c->netns_cookie = NETNS_OF_PACKET(skb, c->netns_cookie);
   u16 port = c->role == ROLE_SERVER ? p->local_port : p->peer_port;
   c->flow = connection_flow(c, settings, p->local_address, p->peer_address, port, now_ns);
   if (!c->adopted)
@@ -103,20 +105,30 @@ static __always_inline u32 fresh_bytes(struct connection *c, struct packet *p, s
   return fresh < p->payload_length ? fresh : p->payload_length;
 }
 
-static __always_inline void count_segment(struct connection *c, struct flow_counts *counts, struct packet *p, u32 fresh) {
-  u64 protocol_bit = c->confirmed ? 1ULL << (c->protocol & 31) : 0;
-  if (p->egress) {
-    lock_xadd(&counts->bytes_sent, fresh);
+static __always_inline void count_packet(struct flow_counts *counts, u32 egress, u32 bytes) {
+  if (egress) {
+    lock_xadd(&counts->bytes_sent, bytes);
     lock_xadd(&counts->packets_sent, 1);
   } else {
-    lock_xadd(&counts->bytes_received, fresh);
+    lock_xadd(&counts->bytes_received, bytes);
     lock_xadd(&counts->packets_received, 1);
-    c->received_bytes += fresh;
   }
+}
+
+static __always_inline void note_protocol(struct flow_counts *counts, u32 protocol) {
+  u64 bit = 1ULL << (protocol & 31);
+  if (!(counts->protocols & bit))
+    counts->protocols |= bit;
+}
+
+static __always_inline void count_segment(struct connection *c, struct flow_counts *counts, u32 egress, u32 fresh) {
+  count_packet(counts, egress, fresh);
+  if (!egress)
+    c->received_bytes += fresh;
   if (c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS)
     lock_xadd(&counts->parsed_bytes, fresh);
-  if ((counts->protocols & protocol_bit) != protocol_bit)
-    counts->protocols |= protocol_bit;
+  if (c->confirmed)
+    note_protocol(counts, c->protocol);
 }
 
 static __always_inline void call_http(struct __sk_buff *skb, struct connection *c, struct bpf_sock *sk, struct packet *p) {
@@ -140,59 +152,69 @@ static __always_inline void call_dns(struct __sk_buff *skb, struct packet *p, u3
   parsers_by_protocol.call(skb, PARSER_DNS);
 }
 
-static __always_inline int on_segment(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress) {
-  struct packet p;
-  struct halves halves;
-  struct control *s = settings();
+/* The connection that a packet belongs to; none where there is nothing to say about it. */
+static __always_inline struct connection *connection_of_packet(struct bpf_sock *sk, struct packet *p) {
   u32 state = sk->state;
   struct connection *c = connections.sk_storage_get(sk, 0, 0);
-  if (state == BPF_TCP_LISTEN) {
-    if (!c && !egress)
-      begin_listener(sk);
-    return 1;
-  }
-  if (!s || !halves_of(s, &halves) || !read_packet(skb, IPPROTO_TCP, egress, &p))
-    return 1;
-  u64 now_ns = bpf_ktime_get_ns();
-  if (!c) {
-    if (!p.payload_length || state == BPF_TCP_CLOSE)
-      return 1;   /* the kernel's own socket for resets, or nothing to say about a connection older than us */
-    c = connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-    if (!c) {
-      lose(LOSS_socket_state);
-      return 1;
-    }
-  }
-  if (!c->role)
-    learn_role(c, &p);
-  if (!c->flow)
-    begin_flow(c, sk, &p, s, halves.flow_counts, now_ns);
-  if (p.fin && !egress)
-    c->fin_received = 1;
-  if (!p.payload_length)
-    return 1;
-  struct flow_counts *counts = counts_of(halves.flow_counts, c->flow);
-  if (!counts)
-    return 1;
-  u32 next = egress ? c->next_out : c->next_in, from_client = (c->role == ROLE_CLIENT) == egress;
-  u32 fresh = fresh_bytes(c, &p, sk);
-  if (c->protocol == PROTOCOL_UNKNOWN && c->role && from_client && fresh == p.payload_length && (p.sequence == next || c->adopted))
-    recognise(skb, c, sk, &p, s);
-  count_segment(c, counts, &p, fresh);
+  if (c)
+    return c;
+  if (!p->payload_length || state == BPF_TCP_CLOSE)
+    return c;   /* the kernel's own socket for resets, or a connection older than us that is silent */
+  c = new_connection(sk);
+  if (!c)
+    lose_socket(sk);
+  return c;
+}
+
+/* Payload into the flow's counters and turns. Gives its bytes that are new. */
+static __always_inline u32 count_payload(struct __sk_buff *skb, struct connection *c, struct bpf_sock *sk, struct packet *p,
+                                         struct control *settings, struct flow_counts *counts, void *request_rows, u64 now_ns) {
+  u32 next = p->egress ? c->next_out : c->next_in, from_client = (c->role == ROLE_CLIENT) == p->egress;
+  u32 fresh = fresh_bytes(c, p, sk), whole = fresh == p->payload_length;
+  if (c->protocol == PROTOCOL_UNKNOWN && c->role && from_client && whole && (p->sequence == next || c->adopted))
+    recognise(skb, c, sk, p, settings);
+  count_segment(c, counts, p->egress, fresh);
   if (fresh && from_client && !c->turn_start_ns)
     c->turn_start_ns = now_ns;
   else if (fresh && !from_client && c->turn_start_ns)
-    turn_ended(c, counts, halves.request_rows, sk, now_ns);
+    turn_ended(c, counts, request_rows, sk, now_ns);
+  return fresh;
+}
+
+static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress, struct control *s, struct halves *halves) {
+  struct packet p;
+  if (!read_packet(skb, IPPROTO_TCP, egress, &p))
+    return;
+  u64 now_ns = bpf_ktime_get_ns();
+  struct connection *c = connection_of_packet(sk, &p);
+  if (!c)
+    return;
+  if (!c->role)
+    learn_role(c, &p);
+  if (!c->flow)
+    begin_flow(c, skb, sk, &p, s, halves->flow_counts, now_ns);
+  if (p.fin && !egress)
+    c->fin_received = 1;
+  struct flow_counts *counts = p.payload_length ? counts_of(halves->flow_counts, c->flow) : 0;
+  if (!counts)
+    return;
+  u32 fresh = count_payload(skb, c, sk, &p, s, counts, halves->request_rows, now_ns);
   if (c->protocol == PROTOCOL_HTTP)
     call_http(skb, c, sk, &p);
   else if (c->protocol == PROTOCOL_DNS && fresh == p.payload_length)
     call_dns(skb, &p, c->role);
-  return 1;
 }
 
-static __always_inline u64 datagram_flow(struct datagrams *d, struct bpf_sock *sk, struct packet *p, struct control *settings, u64 now_ns) {
+static __always_inline void on_listener(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress) {
+  if (!egress && !connections.sk_storage_get(sk, 0, 0))
+    begin_listener(skb, sk);
+}
+
+static __always_inline u64 datagram_flow(struct datagrams *d, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
+                                         struct control *settings) {
   struct flow flow = {};
   flow.cgroup_id = bpf_sk_cgroup_id(sk);
+  flow.netns_cookie = NETNS_OF_PACKET(skb, d->netns_cookie);
   #pragma unroll
   for (int i = 0; i < 2; i++) {
     flow.local_address[i] = p->local_address[i];
@@ -202,66 +224,74 @@ static __always_inline u64 datagram_flow(struct datagrams *d, struct bpf_sock *s
   flow.port = d->role == ROLE_SERVER ? p->local_port : p->peer_port;
   flow.role = d->role;
   flow.transport = IPPROTO_UDP;
-  return flow_id(&flow, settings, d->process_id, now_ns);
+  return flow_id(&flow, settings, d->process_id, bpf_ktime_get_ns());
 }
 
-static __always_inline int on_datagram(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress) {
+/* Who sent first is the client, except where a port says more. */
+static __always_inline u32 datagram_role(struct datagrams *d, struct packet *p) {
+  if (p->peer_port == 53)
+    return ROLE_CLIENT;
+  if (p->local_port == 53)
+    return ROLE_SERVER;
+  return d->role ? d->role : p->egress ? ROLE_CLIENT : ROLE_SERVER;
+}
+
+static __always_inline u32 is_last_peer(struct datagrams *d, struct packet *p, u32 role) {
+  return d->flow && d->role == role && d->peer_address[0] == p->peer_address[0] && d->peer_address[1] == p->peer_address[1] &&
+         d->local_address[1] == p->local_address[1] && d->local_address[0] == p->local_address[0] &&
+         (role == ROLE_SERVER || d->peer_port == p->peer_port);
+}
+
+static __always_inline void meet_peer(struct datagrams *d, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p, u32 role,
+                                      struct control *settings) {
+  d->role = role;
+  #pragma unroll
+  for (int i = 0; i < 2; i++) {
+    d->peer_address[i] = p->peer_address[i];
+    d->local_address[i] = p->local_address[i];
+  }
+  d->peer_port = p->peer_port;
+  d->flow = datagram_flow(d, skb, sk, p, settings);
+}
+
+static __always_inline void on_datagram(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress, struct control *s, struct halves *halves) {
   struct packet p;
-  struct halves halves;
-  struct control *s = settings();
-  if (!s || !halves_of(s, &halves) || !read_packet(skb, IPPROTO_UDP, egress, &p))
-    return 1;
-  struct datagrams *d = datagram_sockets.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!read_packet(skb, IPPROTO_UDP, egress, &p))
+    return;
+  struct datagrams *d = new_datagrams(sk);
   if (!d) {
-    lose(LOSS_socket_state);
-    return 1;
+    lose_socket(sk);
+    return;
   }
-  u32 role = p.peer_port == 53 ? ROLE_CLIENT : p.local_port == 53 ? ROLE_SERVER : d->role ? d->role : egress ? ROLE_CLIENT : ROLE_SERVER;
-  u32 same = d->flow && d->role == role && d->peer_address[0] == p.peer_address[0] && d->peer_address[1] == p.peer_address[1] &&
-             d->local_address[1] == p.local_address[1] && d->local_address[0] == p.local_address[0] &&
-             (role == ROLE_SERVER || d->peer_port == p.peer_port);
-  if (!same) {
-    d->role = role;
-    #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      d->peer_address[i] = p.peer_address[i];
-      d->local_address[i] = p.local_address[i];
-    }
-    d->peer_port = p.peer_port;
-    d->flow = datagram_flow(d, sk, &p, s, bpf_ktime_get_ns());
-  }
-  struct flow_counts *counts = counts_of(halves.flow_counts, d->flow);
+  u32 role = datagram_role(d, &p);
+  if (!is_last_peer(d, &p, role))
+    meet_peer(d, skb, sk, &p, role, s);
+  struct flow_counts *counts = counts_of(halves->flow_counts, d->flow);
   if (!counts)
-    return 1;
-  u32 is_dns = p.peer_port == 53 || p.local_port == 53;
-  u64 protocol_bit = is_dns ? 1ULL << PROTOCOL_DNS : 0;
-  if (egress) {
-    lock_xadd(&counts->bytes_sent, p.payload_length);
-    lock_xadd(&counts->packets_sent, 1);
-  } else {
-    lock_xadd(&counts->bytes_received, p.payload_length);
-    lock_xadd(&counts->packets_received, 1);
-  }
-  if (is_dns) {
+    return;
+  count_packet(counts, egress, p.payload_length);
+  if (p.peer_port == 53 || p.local_port == 53) {
     lock_xadd(&counts->parsed_bytes, p.payload_length);
-    if (!(counts->protocols & protocol_bit))
-      counts->protocols |= protocol_bit;
+    note_protocol(counts, PROTOCOL_DNS);
     call_dns(skb, &p, role);
   }
-  return 1;
 }
 
 static __always_inline int on_packet(struct __sk_buff *skb, u32 egress) {
   struct bpf_sock *sk = skb->sk;
-  if (!sk)
+  struct control *s = settings();
+  struct halves halves;
+  if (!sk || !s || !halves_of(s, &halves))
     return 1;
   sk = bpf_sk_fullsock(sk);
   if (!sk)
     return 1;
-  if (sk->protocol == IPPROTO_TCP)
-    return on_segment(skb, sk, egress);
   if (sk->protocol == IPPROTO_UDP)
-    return on_datagram(skb, sk, egress);
+    on_datagram(skb, sk, egress, s, &halves);
+  else if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
+    on_listener(skb, sk, egress);
+  else if (sk->protocol == IPPROTO_TCP)
+    on_segment(skb, sk, egress, s, &halves);
   return 1;
 }
 

@@ -26,6 +26,7 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
   X(http_unpaired)        /* an answer whose request was not seen */ \
   X(http_pipeline)        /* more requests in flight on one connection than are followed */ \
   X(dns_in_flight_full)   /* no room to remember a query: its answer has no latency and is not counted */ \
+  X(dns_unpaired)         /* an answer whose query was not seen, or had been counted as timed out */ \
   X(dns_split)            /* DNS over TCP cut in a way that is not followed */ \
   X(connecting_full)      /* a connect that may fail without a route could not be remembered */ \
   X(header_unreadable)    /* a packet's header was not in reach */
@@ -33,6 +34,7 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
 /* Detail that was given up on purpose, while the sums were kept. */
 #define DROPS(X) \
   X(names_beyond_budget)  /* a route, host or DNS name counted as (other) */ \
+  X(name_budgets_full)    /* the same, for want of room to keep one more endpoint's budget of new names */ \
   X(rows_as_other)        /* a row of requests counted as (other) because the table was full */
 
 #define ENUM_LOSS(name) LOSS_##name,
@@ -51,9 +53,11 @@ struct control {
   u32 reserved;
 };
 
-/* What one local endpoint exchanges with one remote address, in one role, over one server's port. */
+/* What one local endpoint exchanges with one remote address, in one role, over one server's port. Its words
+ * are its identity: none may be left unset. */
 struct flow {
   u64 cgroup_id;
+  u64 netns_cookie;        /* each network namespace has a loopback of its own; 0 where the kernel does not tell */
   u64 local_address[2];
   u64 peer_address[2];
   u64 asked_address[2];    /* before translation; zero where it equals the peer */
@@ -139,6 +143,7 @@ struct listener_seen {
   u32 what;
   u32 process_id;
   u64 cgroup_id;
+  u64 netns_cookie;
   u64 time_ns;
   u64 address[2];
   char command[16];

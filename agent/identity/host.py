@@ -19,6 +19,7 @@ from agent.identity.cgroup import CgroupIdentity, CgroupIndex
 from agent.identity.claims import Claims, Listening, Socket
 from agent.identity.endpoints import Endpoint, EndpointBook
 from agent.identity.listeners import end_closed_listeners
+from agent.identity.namespaces import Namespaces, own_netns_cookie
 from agent.identity.naming import Naming
 from agent.identity.networks import host_only_networks
 from agent.identity.process import Proc
@@ -60,6 +61,7 @@ class Host:
         self._naming = Naming(index, proc, cgroup_prefix)
         self._namespaces_of_host: set[int] = set()
         self._own_namespace = proc.network_namespace("self")
+        self._namespaces = Namespaces(own_netns_cookie(), self._own_namespace)
         self._older_clients: dict[tuple[bytes, bytes, int], str] = {}
         self._looked_ns = now_ns
         # Namespaces in which something began to listen since the last look.
@@ -95,7 +97,7 @@ class Host:
         if flow.id == OTHER_FLOW:
             return self.book.process(OTHER_COMMAND, "/", 0)
         identity, path = self._naming.find(flow.cgroup_id, flow.process_id, time_ns)
-        endpoint = self._named(identity, path, flow.process_id) if identity.named else self._process(flow, path)
+        endpoint = self._named(identity, path, flow) if identity.named else self._process(flow, path)
         place = Process(flow.process_id, flow.cgroup_id, path, endpoint.network_namespace)
         self._know_namespace(place, identity, flow.local_address, time_ns)
         if flow.role == ROLE_SERVER and endpoint.network_namespace:
@@ -106,9 +108,9 @@ class Host:
 
     def listener(self, seen: ListenerSeen) -> Endpoint:
         identity, path = self._naming.find(seen.cgroup_id, seen.process_id, seen.time_ns)
-        namespace = self.proc.network_namespace(seen.process_id) or self._namespace_in(path)
+        namespace = self._namespace_of(seen) or self._namespace_in(path)
         if identity.named:
-            endpoint = self._named(identity, path, seen.process_id)
+            endpoint = self._named(identity, path, seen)
             namespace = endpoint.network_namespace
         else:
             # The kernel notes the name of a thread.
@@ -140,20 +142,23 @@ class Host:
         pid = self._naming.process_in(path)
         return self.proc.network_namespace(pid) if pid else 0
 
-    def _named(self, identity: CgroupIdentity, path: str, process_id: int) -> Endpoint:
+    def _named(self, identity: CgroupIdentity, path: str, seen: KernelFlow | ListenerSeen) -> Endpoint:
         endpoint = self.book.named(identity, path, 0)
         if endpoint.network_namespace:
             return endpoint
-        namespace = self.proc.network_namespace(process_id) if process_id else 0
-        return self.book.named(identity, path, namespace or self._namespace_in(path))
+        return self.book.named(identity, path, self._namespace_of(seen) or self._namespace_in(path))
 
     def _process(self, flow: KernelFlow, path: str) -> Endpoint:
-        namespace = self.proc.network_namespace(flow.process_id) if flow.process_id else 0
-        namespace = namespace or self.claims.namespace_of(flow.local_address)
+        namespace = self._namespace_of(flow) or self.claims.namespace_of(flow.local_address)
         namespace = namespace or self._namespace_in(path) or self._own_namespace
         # The kernel notes the name of a thread; of a process that is gone already, nothing else is known.
         command = self.proc.command(flow.process_id) if flow.process_id else ""
         return self.book.process(command or flow.command or self._older_command(flow), path, namespace)
+
+    def _namespace_of(self, seen: KernelFlow | ListenerSeen) -> int:
+        """The socket's own; 0: its process is gone, and nobody else was met there."""
+        shown = self.proc.network_namespace(seen.process_id) if seen.process_id else 0
+        return self._namespaces.of(seen.netns_cookie, shown)
 
     def _older_command(self, flow: KernelFlow) -> str:
         """Of a socket that is older than the agent, so that the kernel's side noted nothing."""

@@ -35,6 +35,7 @@ def decode(record: bytes, shapes: dict[str, np.dtype[Any]], clock_offset_ns: int
             command=command(row["command"]),
             process_id=int(row["process_id"]),
             time_ns=int(row["time_ns"]) + clock_offset_ns,
+            netns_cookie=int(row["netns_cookie"]),
         )
     message = row["message"].tobytes()[: int(row["length"])]
     return DnsSeen(int(row["flow"]), int(row["time_ns"]) + clock_offset_ns, message)
@@ -53,6 +54,7 @@ def kernel_flow(flow_id: int, row: Any, process_id: int) -> KernelFlow:
         process_id=process_id,
         asked_address=row["asked_address"].tobytes(),
         asked_port=int(row["asked_port"]),
+        netns_cookie=int(row["netns_cookie"]),
     )
 
 

@@ -49,6 +49,33 @@ HOOKS = (
     Hook("on_connect6", "CGROUP_SOCK_ADDR", 11, "who connects, and to which IPv6 address it asked"),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What some kernels let a type of program do: compiled in where this one does."""
+
+    define: str
+    program_type: int
+    helper: int
+    missing: tuple[str, str, str] | None
+
+
+_GET_NETNS_COOKIE = 122
+ABILITIES = (
+    # Without it only UDP sockets that never connect, and what is older than the agent, are not told apart.
+    Ability("NETNS_IN_PACKETS", 8, _GET_NETNS_COOKIE, None),
+    Ability(
+        "NETNS_IN_CALLBACKS",
+        13,
+        _GET_NETNS_COOKIE,
+        (
+            "network namespaces of servers",
+            "this kernel does not tell them to socket callbacks",
+            "Linux 5.15 or newer; until then equal addresses of two namespaces in one cgroup may count as one",
+        ),
+    ),
+)
+
 PARSER_BUDGET = 50_000
 NAMES_EACH_ENDPOINT = 512
 
@@ -118,8 +145,10 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
 
     from agent.kernel import maps
 
-    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}"])
+    defines, unable = able(maps.may_call)
+    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", *defines])
     parsers, missing = load_parsers(program)
+    missing += unable
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
             program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
@@ -136,6 +165,13 @@ def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
         "structs": {name: describe(program[f"shape_of_{name}"].Leaf) for name in STRUCTS},
     }
     return description, [*(program[name].map_fd for name in KEPT), *links]
+
+
+def able(may_call: Callable[[int, int], bool]) -> tuple[list[str], list[list[str]]]:
+    """The compiler's flags for what this kernel can do, and a row (part, reason, remedy) for what it cannot."""
+    there = [one for one in ABILITIES if may_call(one.program_type, one.helper)]
+    missing = [list(one.missing) for one in ABILITIES if one.missing and one not in there]
+    return [f"-D{one.define}" for one in there], missing
 
 
 def set_control(table: Any, offsets: dict[str, int]) -> None:

@@ -46,6 +46,9 @@ _delete = _declare("bpf_map_delete_elem", _int, _int, _pointer)
 _batch_arguments = (_int, _pointer, _pointer, _pointer, _pointer, _pointer, _pointer)
 _take_batch = _declare("bpf_map_lookup_and_delete_batch", _int, *_batch_arguments)
 _read_batch = _declare("bpf_map_lookup_batch", _int, *_batch_arguments)
+_load_program = _declare(
+    "bpf_prog_load", _int, _int, ctypes.c_char_p, ctypes.c_char_p, _pointer, ctypes.c_size_t, _pointer
+)
 _link_create = _declare("bpf_link_create", _int, _int, _int, _int, _pointer)
 _ring_new = _declare("ring_buffer__new", _pointer, _int, _RingCallback, _pointer, _pointer)
 _ring_poll = _declare("ring_buffer__poll", _int, _pointer, _int)
@@ -164,6 +167,20 @@ def attach(program: int, cgroup: int, attach_type: int) -> int:
     if link < 0:
         raise _failed("attaching a program to the cgroup")
     return link
+
+
+def may_call(program_type: int, helper: int) -> bool:
+    """Whether programs of a type may call a helper that wants their context: the kernel is asked to load one.
+
+    A helper that is merely known says nothing: each type of program has its own list, and it grows.
+    """
+    call, one, leave = (0x85, 0, 0, helper), (0xB7, 0, 0, 1), (0x95, 0, 0, 0)
+    code = b"".join(struct.pack("<BBhi", *instruction) for instruction in (call, one, leave))
+    program = int(_load_program(program_type, b"may_call", b"GPL", code, len(code) // 8, None))
+    if program < 0:
+        return False
+    os.close(program)
+    return True
 
 
 def wait_for_running_programs() -> bool:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,19 @@ from plumbline.v1 import columns, flow_pb2
 
 from agent.kernel import handover
 from agent.kernel.announcements import decode, kernel_flow
-from agent.kernel.maps import KernelCallFailed, Map, Ring, Rows, wait_for_running_programs
+from agent.kernel.maps import KernelCallFailed, Ring, Rows, wait_for_running_programs
 from agent.records import NO_ADDRESS, Announcement, Drained, KernelFlow, MissingPart, NameSeen, OpenConnection
 
 NAMED = 2**64 - 1
 FLOW_OTHER = 1
 NO_ROUTE_AFTER_NS = 1_000_000_000
 DNS_TIMEOUT_NS = 5_000_000_000
+# Why a row of the agent's found no room in a table that the kernel's side reads; see docs/kernel.md.
+NO_ROOM = {
+    "names": "names_untold",
+    "named_cgroups": "named_cgroups_full",
+    "known_connections": "known_connections_full",
+}
 COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
 REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
 
@@ -38,6 +45,7 @@ class SocketKernel:
         self._maps = attached.maps
         self._reasons = attached.losses + attached.drops
         self._reported = dict.fromkeys(self._reasons, 0)
+        self._no_room: Counter[str] = Counter()
         self._without_route: dict[int, KernelFlow] = {}
         self._generation = 0
         self._control = self._control_row()
@@ -54,7 +62,7 @@ class SocketKernel:
         heard, self._heard = self._heard, []
         for announcement in heard:
             if isinstance(announcement, NameSeen):
-                self._put_if_room(self._maps["names"], announcement.id, NAMED)
+                self._put_if_room("names", announcement.id, NAMED)
         return heard
 
     def drain(self, now_ns: int) -> Drained:
@@ -80,10 +88,9 @@ class SocketKernel:
 
     def mark_named_cgroups(self, ids: Iterable[int]) -> None:
         for cgroup_id in ids:
-            self._put_if_room(self._maps["named_cgroups"], cgroup_id, 1)
+            self._put_if_room("named_cgroups", cgroup_id, 1)
 
     def adopt_connections(self, connections: list[OpenConnection]) -> None:
-        table = self._maps["known_connections"]
         for known in connections:
             key = (
                 np.frombuffer(known.local_address, "<u8"),
@@ -92,7 +99,7 @@ class SocketKernel:
                 known.peer_port,
                 0,
             )
-            self._put_if_room(table, key, known.role)
+            self._put_if_room("known_connections", key, known.role)
 
     def forget_flows(self, ids: Iterable[int]) -> None:
         for flow_id in ids:
@@ -128,13 +135,13 @@ class SocketKernel:
         """Setting a map in a map returns only when no program run can still see the old one."""
         self._maps["flow_counts"].put(0, self._maps["flow_counts_0"].descriptor)
 
-    @staticmethod
-    def _put_if_room(table: Map, key: Any, value: Any) -> None:
+    def _put_if_room(self, table: str, key: Any, value: Any) -> None:
         try:
-            table.put(key, value)
+            self._maps[table].put(key, value)
         except KernelCallFailed as failed:
             if failed.errno != errno.E2BIG:
                 raise
+            self._no_room[NO_ROOM[table]] += 1
 
     def _connects_without_route(self) -> columns.Columns:
         """Connects that never sent a SYN: counted here, since no hook tells."""
@@ -172,7 +179,9 @@ class SocketKernel:
             deltas[reason] = total - self._reported[reason]
             self._reported[reason] = total
         lost = {reason: deltas[reason] for reason in self._handed.losses if deltas[reason]}
-        return lost, {reason: deltas[reason] for reason in self._handed.drops if deltas[reason]}
+        dropped = {reason: deltas[reason] for reason in self._handed.drops if deltas[reason]} | self._no_room
+        self._no_room.clear()
+        return lost, dropped
 
 
 def _flow_columns(keys: Rows, values: Rows) -> columns.Columns:

@@ -79,8 +79,10 @@ static __always_inline void dns_asked(struct dns_query_key *key, u64 now_ns) {
 
 static __always_inline void dns_answered(struct dns_query_key *key, u32 rcode, void *request_rows, u64 now_ns) {
   struct dns_query *waiting = dns_queries.lookup(key);
-  if (!waiting)
-    return;   /* it was counted as timed out, or its query was not seen */
+  if (!waiting) {
+    lose(LOSS_dns_unpaired);
+    return;
+  }
   struct request row = { .flow = key->flow, .name = key->name, .code = rcode, .kind = key->kind, .protocol = PROTOCOL_DNS,
                          .outcome = OUTCOME_ANSWERED };
   u64 latency_ns = now_ns - waiting->first_ns;
@@ -139,8 +141,46 @@ static __always_inline void dns_message(struct __sk_buff *skb, struct dns_messag
     dns_announce(skb, m, mix(mix(name, m->flow), question.kind), now_ns);
 }
 
-/* Over UDP one message a packet; over TCP each has its length before it: together with it or, from some
- * resolvers, in a segment of its own. */
+/* Over TCP each message has its length before it: together with it or, from some resolvers, in a segment of its
+ * own. Gives whether the segment holds a message. */
+static __always_inline u32 dns_unwrap(struct __sk_buff *skb, struct connection *c, struct dns_message *m) {
+  u64 side = m->from_client;
+  TRIM_INDEX(side, 1);
+  u8 prefix[2];
+  u32 alone = c->dns_prefix[side];
+  c->dns_prefix[side] = 0;
+  if (m->length < 2 || bpf_skb_load_bytes(skb, m->offset, prefix, 2)) {
+    lose(LOSS_dns_split);
+    return 0;
+  }
+  if (alone)
+    return 1;
+  if (m->length == 2) {
+    c->dns_prefix[side] = 1;
+    return 0;
+  }
+  u32 announced = (u32)prefix[0] << 8 | prefix[1];
+  if (announced + 2 != m->length) {
+    lose(LOSS_dns_split);
+    return 0;
+  }
+  m->offset += 2;
+  m->length = announced;
+  return 1;
+}
+
+/* The message's flow, known to its socket. Gives whether there is a message. */
+static __always_inline u32 dns_find(struct __sk_buff *skb, struct bpf_sock *sk, struct dns_message *m) {
+  if (sk->protocol == IPPROTO_UDP) {
+    struct datagrams *d = datagram_sockets.sk_storage_get(sk, 0, 0);
+    m->flow = d ? d->flow : 0;
+    return d != 0;
+  }
+  struct connection *c = connections.sk_storage_get(sk, 0, 0);
+  m->flow = c ? c->flow : 0;
+  return c && dns_unwrap(skb, c, m);
+}
+
 int parse_dns(struct __sk_buff *skb) {
   struct bpf_sock *sk = skb->sk;
   struct control *s = settings();
@@ -150,46 +190,10 @@ int parse_dns(struct __sk_buff *skb) {
   sk = bpf_sk_fullsock(sk);
   if (!sk)
     return 1;
-  u32 offset = skb->cb[1], length = skb->cb[3];
-  struct dns_message m = { .peer_port = skb->cb[2], .from_client = skb->cb[0] & 1, .role = skb->cb[0] >> 1 & 3 };
+  struct dns_message m = { .offset = skb->cb[1], .length = skb->cb[3], .peer_port = skb->cb[2], .from_client = skb->cb[0] & 1,
+                           .role = skb->cb[0] >> 1 & 3 };
   m.cgroup_id = bpf_sk_cgroup_id(sk);
-  if (sk->protocol == IPPROTO_UDP) {
-    struct datagrams *d = datagram_sockets.sk_storage_get(sk, 0, 0);
-    if (!d)
-      return 1;
-    m.flow = d->flow;
-    m.offset = offset;
-    m.length = length;
+  if (dns_find(skb, sk, &m))
     dns_message(skb, &m, s, halves.request_rows);
-    return 1;
-  }
-  struct connection *c = connections.sk_storage_get(sk, 0, 0);
-  if (!c)
-    return 1;
-  m.flow = c->flow;
-  u64 side = m.from_client;
-  TRIM_INDEX(side, 1);
-  u8 prefix[2];
-  u32 alone = c->dns_prefix[side];
-  c->dns_prefix[side] = 0;
-  if (length < 2 || bpf_skb_load_bytes(skb, offset, prefix, 2)) {
-    lose(LOSS_dns_split);
-    return 1;
-  }
-  u32 announced = (u32)prefix[0] << 8 | prefix[1];
-  if (alone) {
-    m.offset = offset;
-    m.length = length;
-  } else if (length == 2) {
-    c->dns_prefix[side] = 1;
-    return 1;
-  } else if (announced + 2 == length) {
-    m.offset = offset + 2;
-    m.length = announced;
-  } else {
-    lose(LOSS_dns_split);
-    return 1;
-  }
-  dns_message(skb, &m, s, halves.request_rows);
   return 1;
 }
