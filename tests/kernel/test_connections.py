@@ -1,5 +1,6 @@
 """Connections on the real kernel: why they failed, who listens, what was open before the agent."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from agent.kernel.source import open_kernel
 from agent.records import KernelRefused, ListenerSeen, OpenConnection
+from tests.kernel.bpf import loaded, still_there
 from tests.kernel.wire import Wire, connection, own_cgroup, say
 
 pytestmark = pytest.mark.kernel
@@ -138,13 +140,10 @@ def test_without_rights_it_says_which_are_missing() -> None:
 
 
 def test_nothing_stays_in_the_kernel() -> None:
-    def programs() -> str:
-        return subprocess.run(["bpftool", "link", "list"], capture_output=True, text=True, check=True).stdout
-
-    before = programs()
     with own_cgroup() as cgroup:
         wire = Wire(cgroup)
-        assert programs() != before
+        there = loaded(cgroup, os.getpid())
+        assert len(there.links) == 5 and len(there.programs) >= 5
         wire.kernel.close()
         time.sleep(0.2)
-        assert programs() == before
+        assert still_there(there) == []
