@@ -7,6 +7,7 @@ journal can be replayed. Whoever calls holds a lock.
 import pickle
 from typing import Final
 
+import numpy as np
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
@@ -23,7 +24,7 @@ from aggregator.topology.hot import HotRows
 from aggregator.topology.lives import Lives
 
 # To be raised with every change of what is pickled.
-_CHECKPOINT_FORMAT: Final = b"estate 3\n"
+_CHECKPOINT_FORMAT: Final = b"estate 4\n"
 
 
 class Estate:
@@ -130,8 +131,8 @@ class Estate:
         """What a former agent saw open: the new one finds what still is."""
         tables = self._ingest.tables
         self._lives.grow(len(tables.flows))
-        for one, value in enumerate(tables.flows.values):
-            if tables.endpoints.values[value.endpoint].host == host:
+        for one in np.flatnonzero(self._lives.active).tolist():
+            if tables.endpoints.values[tables.flows.values[one].endpoint].host == host:
                 self._lives.active[one] = 0
 
     # --- what readers get ---
@@ -150,6 +151,7 @@ class Estate:
             self._presence = presence
             self._hot.settle_open(lambda rows: self._snapshots.settled(rows, now_ns))
         self._hot.age(now_ns, lambda rows: self._snapshots.settled(rows, now_ns))
+        self._lives.sleep(self._hot.oldest_end_ns(now_ns))
         self._ownership.forget(now_ns - self._retention_ns)
 
     def held(self) -> dict[str, int]:

@@ -72,9 +72,10 @@ class Snapshots:
         self._cluster = settings.cluster
         self._held = held
         self._resolver = Resolver(held.tables, held.ownership, held.dns, held.coverage, inside, settings.cluster)
-        self._settler = Settler(self._resolver, held.coverage, held.lives)
+        self._settler = Settler(self._resolver, held.coverage, held.lives, self._resolve)
         self._resolved: Resolved | None = None
         self._resolved_at: tuple[int, ...] = ()
+        self._resolved_ns = 0
         self._facts: Facts | None = None
         self._pasts: dict[int, Past] = {}
 
@@ -122,19 +123,20 @@ class Snapshots:
     def _resolve(self, now_ns: int) -> Resolved:
         held, tables = self._held, self._held.tables
         addresses = hash(tuple(sorted((host, known.addresses) for host, known in held.coverage.items())))
-        known = (len(tables.flows), tables.endpoints.improved, addresses)
+        known = (len(tables.flows), held.lives.woken, tables.endpoints.improved, addresses)
         state = (held.ownership.version, held.dns.version, *known)
-        if self._resolved is None or state != self._resolved_at or self._resolved.provisional:
-            self._resolved = self._resolver.resolve(held.lives, now_ns)
-            self._resolved_at = state
-        return self._resolved
+        before = self._resolved
+        if before is None or state != self._resolved_at or (before.provisional and now_ns != self._resolved_ns):
+            before = self._resolved = self._resolver.resolve(held.lives, now_ns, before)
+            self._resolved_at, self._resolved_ns = state, now_ns
+        return before
 
     def _lives_of_owners(self, resolved: Resolved) -> tuple[Ints, Ints]:
         """Protocols and open connections by flow; where a far address changed hands, with who had it last."""
         lives = self._held.lives
         owners = {
             one: self._resolver.settle_far(one, int(lives.last_ns[one]))
-            for one in np.flatnonzero(resolved.moved).tolist()
+            for one in np.flatnonzero(resolved.moved & lives.awake[: len(resolved.moved)]).tolist()
         }
         lives.grow(len(self._held.tables.flows))
         protocols, active = lives.protocols, lives.active
@@ -161,7 +163,7 @@ class Snapshots:
     def _facts_of_flows(self) -> Facts:
         values = self._held.tables.flows.values
         if self._facts is None or len(self._facts.role) != len(values):
-            self._facts = facts_of(values)
+            self._facts = facts_of(values, self._facts)
         return self._facts
 
     def _texts(self) -> Texts:

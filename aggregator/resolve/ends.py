@@ -95,26 +95,38 @@ class Resolver:
         owner = self._owner(value, time_ns)
         return one if owner is None else self._tables.flows.id_of(value._replace(far_endpoint=owner))
 
-    def resolve(self, lives: Lives, now_ns: int) -> Resolved:
+    def resolve(self, lives: Lives, now_ns: int, before: Resolved | None = None) -> Resolved:
+        """Of those that are awake; for the others what was found `before` stays."""
         flows = self._tables.flows.values
         lives.grow(len(flows))
-        first_ns, last_ns = lives.first_ns.tolist(), lives.last_ns.tolist()
-        size = len(flows)
-        source, target, target_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
-        outside, moved, shared = (np.zeros(size, np.bool_) for _ in range(3))
-        found = Resolved(self.ends.values, self.ends.vertices, source, target, target_host, outside, moved, shared)
+        is_awake = lives.awake[: len(flows)]
+        found, awake = self._unresolved(is_awake, before), np.flatnonzero(is_awake).tolist()
+        first_ns, last_ns = lives.first_ns, lives.last_ns
         host_addresses = self._host_addresses()
         callings: defaultdict[Calling, list[int]] = defaultdict(list)
-        for one, value in enumerate(flows):
+        for one in awake:
+            value = flows[one]
             if value.role == CLIENT:
-                self._resolve_client(found, one, value, last_ns[one], host_addresses)
+                self._resolve_client(found, one, value, int(last_ns[one]), host_addresses)
                 if found.target_host[one] >= 0:
                     callings[self._calling(value.local_address, int(found.target[one]), value)].append(one)
         callers = self._callers(found, callings)
-        for one, value in enumerate(flows):
+        for one in awake:
+            value = flows[one]
             if value.role == SERVER:
-                fresh = now_ns - first_ns[one] < self._grace_ns(value)
-                self._resolve_server(found, one, value, last_ns[one], callers, host_addresses, fresh)
+                fresh = now_ns - int(first_ns[one]) < self._grace_ns(value)
+                self._resolve_server(found, one, value, int(last_ns[one]), callers, host_addresses, fresh)
+        return found
+
+    def _unresolved(self, awake: npt.NDArray[np.bool_], before: Resolved | None) -> Resolved:
+        size = len(awake)
+        source, target, target_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
+        outside, moved, shared = (np.zeros(size, np.bool_) for _ in range(3))
+        found = Resolved(self.ends.values, self.ends.vertices, source, target, target_host, outside, moved, shared)
+        if before is not None:
+            asleep = np.flatnonzero(~awake[: len(before.source)])
+            for name in ("source", "target", "target_host", "outside", "moved", "shared"):
+                getattr(found, name)[asleep] = getattr(before, name)[asleep]
         return found
 
     def _calling(self, client_address: bytes, target: int, value: Flow) -> Calling:

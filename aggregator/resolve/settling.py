@@ -13,16 +13,21 @@ from aggregator.topology.lives import Lives
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 # What is known of a server's host, and times -> whose numbers count then.
+# Time -> what is known of all flows by then.
+Resolve: TypeAlias = Callable[[int], Resolved]
 Decide: TypeAlias = Callable[[HostCoverage | None, Ints], Ints]
 
 
 class Settler:
     """Settled rows of one flow may be merged over time without losing who they were about."""
 
-    def __init__(self, resolver: Resolver, coverage: Mapping[int, HostCoverage], lives: Lives) -> None:
+    def __init__(
+        self, resolver: Resolver, coverage: Mapping[int, HostCoverage], lives: Lives, resolve: Resolve
+    ) -> None:
         self._resolver = resolver
         self._coverage = coverage
         self._lives = lives
+        self._resolve = resolve
 
     def for_good(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
         """For rows that are kept. Whose numbers count stays open while the server's agent may still tell its own:
@@ -53,7 +58,7 @@ class Settler:
         flows, requests = rows.flows, rows.requests
         flow_ids, request_ids = self._pinned(flows, resolved), self._pinned(requests, resolved)
         if self._resolver.flows_known > len(resolved.source):
-            resolved = self._resolver.resolve(self._lives, now_ns)  # pinning has made flows
+            resolved = self._resolve(now_ns)  # pinning has made flows
         return Rows(
             FlowRows(
                 flow_ids,

@@ -24,15 +24,29 @@ class Facts:
     translated: npt.NDArray[np.bool_]
 
 
-def facts_of(flows: Sequence[Flow]) -> Facts:
-    asked = [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in flows]
-    return Facts(
-        np.array([one.endpoint for one in flows], np.int64),
-        np.array([one.role for one in flows], np.int64),
-        np.array([one.port for one in flows], np.int64),
-        np.array([one.transport for one in flows], np.int64),
+def facts_of(flows: Sequence[Flow], known: Facts | None = None) -> Facts:
+    """`known`: of the first of them, as an earlier call gave it."""
+    new = flows[len(known.role) :] if known else flows
+    asked = [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in new]
+    facts = Facts(
+        np.array([one.endpoint for one in new], np.int64),
+        np.array([one.role for one in new], np.int64),
+        np.array([one.port for one in new], np.int64),
+        np.array([one.transport for one in new], np.int64),
         asked,
         np.array([bool(text) for text in asked], np.bool_),
+    )
+    return _joined(known, facts) if known else facts
+
+
+def _joined(known: Facts, more: Facts) -> Facts:
+    return Facts(
+        np.concatenate([known.endpoint, more.endpoint]),
+        np.concatenate([known.role, more.role]),
+        np.concatenate([known.port, more.port]),
+        np.concatenate([known.transport, more.transport]),
+        [*known.asked, *more.asked],
+        np.concatenate([known.translated, more.translated]),
     )
 
 

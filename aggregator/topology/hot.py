@@ -65,6 +65,10 @@ class HotRows:
         for start in [start for start in self._slots[-1] if start + self.TIERS[-1][0] < now_ns - self._retention_ns]:
             del self._slots[-1][start]
 
+    def oldest_end_ns(self, now_ns: int) -> int:
+        """After `age`, no row that ended before then is held."""
+        return now_ns - self._retention_ns - self.TIERS[-1][0]
+
     def settle_open(self, settle: Settle) -> None:
         """Once more what `settle` left open: rows of one slot are of one time, those of many would not be."""
         for slots in self._slots:

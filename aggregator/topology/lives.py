@@ -13,11 +13,16 @@ _NEVER: Final = 2**62
 
 
 class Lives:
-    """Columns that grow with the table of flows; ids that were never noted are 0, `first_ns` is then 2**62."""
+    """Columns that grow with the table of flows; ids that were never noted are 0, `first_ns` is then 2**62.
+
+    `awake` are those that rows may still be kept of; `woken` grows when one is that was not.
+    """
 
     def __init__(self) -> None:
         self.first_ns = np.full(64, _NEVER, np.int64)
         self.last_ns, self.active, self.protocols = (np.zeros(64, np.int64) for _ in range(3))
+        self.awake = np.zeros(64, np.bool_)
+        self.woken = 0
 
     def note(self, rows: FlowRows) -> None:
         """New rows, each once."""
@@ -32,11 +37,18 @@ class Lives:
             self.grow(int(flows.max()) + 1)
             np.minimum.at(self.first_ns, flows, from_ns)
             np.maximum.at(self.last_ns, flows, to_ns)
+            self.woken += not self.awake[flows].all()
+            self.awake[flows] = True
+
+    def sleep(self, before_ns: int) -> None:
+        """No row that ended before then is kept any more."""
+        self.awake &= self.last_ns >= before_ns
 
     def grow(self, size: int) -> None:
         """At least so many flows have their place."""
         if size > len(self.active):
             more = 2 * size - len(self.active)
+            self.awake = np.concatenate([self.awake, np.zeros(more, np.bool_)])
             self.first_ns = np.concatenate([self.first_ns, np.full(more, _NEVER, np.int64)])
             self.last_ns, self.active, self.protocols = (
                 np.concatenate([column, np.zeros(more, np.int64)])
