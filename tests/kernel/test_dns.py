@@ -87,6 +87,19 @@ def test_both_types_at_once_on_one_socket(wire: Wire, resolver: socket.socket) -
     assert wire.counted().dns == Counter({(side, *row): 1 for row in rows for side in ("client", "server")})
 
 
+def test_an_answer_without_a_query_is_told(wire: Wire, resolver: socket.socket) -> None:
+    wire.counted()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(query(1, "twice.example"), (SERVER, 53))
+        asked, peer = resolver.recvfrom(4096)
+        for _ in range(2):
+            resolver.sendto(answer(asked), peer)
+            client.recv(4096)
+    seen = wire.counted()
+    assert seen.dns == Counter({(side, "twice.example", A, "0"): 1 for side in ("client", "server")})
+    assert seen.lost == {"dns_unpaired": 2}
+
+
 def test_a_query_without_an_answer_times_out(wire: Wire, resolver: socket.socket) -> None:
     wire.counted()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:

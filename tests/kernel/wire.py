@@ -63,6 +63,7 @@ class Counted:
     totals: dict[str, Counter[str]] = field(
         default_factory=lambda: {"client": Counter(), "server": Counter(), "": Counter()}
     )
+    packets_received: Counter[int] = field(default_factory=Counter)  # by flow
     hosts: set[str] = field(default_factory=set)
     lost: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Wire:
         seen.lost, seen.dropped = drained.lost, drained.dropped
         for row in _rows(drained.flows):
             side = SIDES.get(self._flow(row["flow"]).role, "")
+            seen.packets_received[row["flow"]] += row["packets_received"]
             seen.totals[side].update({name: count for name, count in row.items() if name not in ("flow", "protocols")})
         for row in _rows(drained.requests):
             self._request(seen, row)
