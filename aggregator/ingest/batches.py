@@ -111,12 +111,13 @@ class Ingest:
             )
             known = epoch.endpoints.one(one.id)
             ours = tables.endpoints.id_of(value) if known < 0 else tables.endpoints.improve(known, value)
-            epoch.endpoints.define(one.id, ours)
+            self.dropped["ids_full"] += not epoch.endpoints.define(one.id, ours)
         for name in batch.names:
-            epoch.names.define(name.id, self._name(Name(name.kind, name.text)))
+            self.dropped["ids_full"] += not epoch.names.define(name.id, self._name(Name(name.kind, name.text)))
         for flow in batch.flow_definitions:
             endpoint = epoch.endpoints.one(flow.endpoint)
-            epoch.flows.define(flow.id, self._flow(endpoint, flow) if endpoint >= 0 else -1)
+            ours = self._flow(endpoint, flow) if endpoint >= 0 else -1
+            self.dropped["ids_full"] += not epoch.flows.define(flow.id, ours)
 
     def _name(self, value: Name) -> int:
         names = self.tables.names

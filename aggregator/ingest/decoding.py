@@ -35,7 +35,6 @@ _LONGEST_WORD: Final = 128
 _LONGEST_INTERVAL_SECONDS: Final = 86_400
 _ADDRESS_BYTES: Final = 16
 _LIMITS: Final[Mapping[str, int]] = {"protocol": 63, "operation": 63, "outcome": 15, "latency_bucket": 511}
-_MOST_IDS: Final = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +126,12 @@ def _check_definitions(batch: Batch) -> None:
         _check_address(*answer.addresses)
     if batch.HasField("host_status"):
         _check_address(*batch.host_status.addresses)
-    _check_ids(batch)
-    _check_ports([flow.port for flow in batch.flow_definitions], [flow.asked_port for flow in batch.flow_definitions])
-    _check_ports([owned.port for owned in batch.ownerships])
-    _check_texts(batch)
-
-
-def _check_ids(batch: Batch) -> None:
-    """Agents count from 0: what is far beyond would only take room."""
     for name in batch.names:
         if name.id < FIRST_NAME_ID:
             raise Refused("name", f"Name {name.id} has a fixed meaning and cannot be defined.")
-    for id_ in (one.id for some in (batch.endpoints, batch.flow_definitions, batch.names) for one in some):
-        if id_ > _MOST_IDS:
-            raise Refused("id", f"An agent's ids end at {_MOST_IDS}; {id_} is beyond.")
+    _check_ports([flow.port for flow in batch.flow_definitions], [flow.asked_port for flow in batch.flow_definitions])
+    _check_ports([owned.port for owned in batch.ownerships])
+    _check_texts(batch)
 
 
 def _check_address(*addresses: bytes) -> None:

@@ -13,6 +13,8 @@ T = TypeVar("T", bound=tuple[object, ...])
 Ids = npt.NDArray[np.int64]
 # Longer than a batch is under way to an aggregator that answers.
 _CLOCK_WAS_SET_NS: Final = 5 * SECOND_NS
+# Of one kind and one epoch.
+_MOST_IDS: Final = 1 << 23
 
 
 class Table(Generic[T]):
@@ -47,25 +49,52 @@ class Table(Generic[T]):
 
 
 class Translation:
-    """An agent's ids of one kind to ours, for one epoch. An id that was never defined is -1."""
+    """An agent's ids of one kind to ours, for one epoch. An id that was never defined is -1.
 
-    def __init__(self) -> None:
-        self._ours = np.full(64, -1, np.int64)
+    Takes room by how many are defined, not by how large they are: an agent counts up for as long as it runs.
+    """
 
-    def define(self, theirs: int, ours: int) -> None:
-        if theirs >= len(self._ours):
-            grown = np.full(max(theirs + 1, 2 * len(self._ours)), -1, np.int64)
-            grown[: len(self._ours)] = self._ours
-            self._ours = grown
-        self._ours[theirs] = ours
+    def __init__(self, most: int = _MOST_IDS) -> None:
+        self._theirs, self._ours = np.empty(0, np.int64), np.empty(0, np.int64)  # by their ids, ascending
+        self._new: dict[int, int] = {}
+        self._most = most
+
+    def define(self, theirs: int, ours: int) -> bool:
+        """False when there is no room for one more."""
+        at = self._position(theirs)
+        if at >= 0:
+            self._ours[at] = ours
+        elif theirs in self._new or len(self._theirs) + len(self._new) < self._most:
+            self._new[theirs] = ours
+        else:
+            return False
+        return True
 
     def of(self, theirs: npt.NDArray[np.generic]) -> Ids:
+        self._settle()
         wanted = theirs.astype(np.int64)
-        known = wanted < len(self._ours)
-        return np.where(known, self._ours[np.where(known, wanted, 0)], -1)
+        if not len(self._theirs):
+            return np.full(len(wanted), -1, np.int64)
+        at = np.minimum(np.searchsorted(self._theirs, wanted), len(self._theirs) - 1)
+        return np.where(self._theirs[at] == wanted, self._ours[at], -1)
 
     def one(self, theirs: int) -> int:
-        return int(self._ours[theirs]) if theirs < len(self._ours) else -1
+        if theirs in self._new:
+            return self._new[theirs]
+        at = self._position(theirs)
+        return int(self._ours[at]) if at >= 0 else -1
+
+    def _position(self, theirs: int) -> int:
+        at = int(np.searchsorted(self._theirs, theirs))
+        return at if at < len(self._theirs) and self._theirs[at] == theirs else -1
+
+    def _settle(self) -> None:
+        if not self._new:
+            return
+        theirs, ours = np.array(sorted(self._new.items()), np.int64).T
+        self._new.clear()
+        at = np.searchsorted(self._theirs, theirs)
+        self._ours, self._theirs = np.insert(self._ours, at, ours), np.insert(self._theirs, at, theirs)
 
 
 @dataclass(slots=True)

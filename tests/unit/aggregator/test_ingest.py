@@ -1,8 +1,10 @@
 """What a batch may hold: whatever is wrong is refused whole and for good, what has no room keeps its sums."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
@@ -11,6 +13,7 @@ from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.ingest.decoding import check_hello, decode
 from aggregator.ingest.sequences import Sequences
+from aggregator.ingest.tables import Translation
 from aggregator.records import HostKey, Refused
 from tests.unit.aggregator.agents import Agent, World, ns
 
@@ -67,9 +70,6 @@ WRONG: dict[str, tuple[str, Callable[[flow.Batch], object]]] = {
     "port": ("port", lambda batch: batch.ownerships.add(endpoint=1, address=bytes(16), port=65536)),
     "fixed name": ("name", lambda batch: batch.names.add(id=2, text="mine")),
     "long name": ("text", lambda batch: batch.names.add(id=9, text="x" * 5000)),
-    "endpoint's id": ("id", lambda batch: batch.endpoints.add(id=2**31)),
-    "flow's id": ("id", lambda batch: batch.flow_definitions.add(id=2**31, **ADDRESSES)),
-    "name's id": ("id", lambda batch: batch.names.add(id=2**32 - 1)),
     "loss": ("value", lambda batch: batch.host_status.lost.add(reason="x", count=2**60)),
 }  # fmt: skip
 
@@ -165,6 +165,36 @@ def test_flows_beyond_the_bound_keep_their_sums_and_those_known_stay() -> None:
         alpha.tells(epoch, epoch + 1)
     assert world.requests() == {PAIR: 2, ("alpha/web", "::"): 640}
     assert world.estate.dropped()["flows_full"] == 4
+
+
+def test_an_agent_may_count_up_as_far_as_it_likes_and_it_takes_no_room(alpha: Agent) -> None:
+    """One that runs for months, and says all again to an aggregator that forgot it."""
+    tracemalloc.start()
+    for at, far in enumerate((8_388_608, 2**31, 2**32 - 4)):
+        alpha.message.endpoints.add(id=far, kind=flow.ENDPOINT_KIND_UNIT, unit="far.service")
+        alpha.message.flow_definitions.add(id=far, endpoint=far, port=80, role=flow.ROLE_CLIENT, **ADDRESSES)
+        alpha.message.names.add(id=far, kind=flow.NAME_KIND_ROUTE, text="/far")
+        alpha.flows.append({"flow": far, "connections": 1})
+        alpha.requests.append({"flow": far, "name": far, "count": 10, "protocol": flow.PROTOCOL_HTTP, "outcome": 1})
+        alpha.tells(at + 1, at + 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    edge = alpha.world.edges(5)["alpha/far", "::"]
+    assert [(route.route, route.requests) for route in edge.routes] == [("/far", 30)]
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), max_size=9), max_size=9))
+def test_a_translation_is_a_dictionary_with_a_bound(batches: list[list[tuple[int, int]]]) -> None:
+    translation, plain = Translation(most=6), dict[int, int]()
+    for definitions in batches:
+        for theirs, ours in definitions:
+            has_room = theirs in plain or len(plain) < 6
+            assert translation.define(theirs, ours) == has_room
+            if has_room:
+                plain[theirs] = ours
+            assert translation.one(theirs) == plain.get(theirs, -1)
+        assert translation.of(np.arange(10, dtype=np.uint32)).tolist() == [plain.get(one, -1) for one in range(10)]
 
 
 @given(st.lists(st.integers(1, 60), max_size=100))
