@@ -7,6 +7,7 @@ then with open sockets under its watched cgroup (both ends, each with a parsed r
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -73,6 +74,8 @@ def measured(cluster: Cluster, memory: MemoryCgroup, connections: int) -> list[F
             holders.hold(more, apart)
             time.sleep(SETTLE_SECONDS)
             figures += _figures(what, memory, budget)
+        flows = re.search(r"^plumbline_aggregator_known_flows (\S+)$", product.http("/metrics").decode(), re.MULTILINE)
+        figures.append(Figure("flows that the aggregator knows", float(flows[1]) if flows else 0, "flows"))
         counted = sum(edge["connections"] for edge in product.graph()["edges"])
         figures.append(Figure("connections that the graph counts", counted, "connections", str(connections + 5_000)))
     return figures

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -39,9 +39,9 @@ class Watcher:
         threading.Thread(target=self._follow, args=(address,), daemon=True).start()
 
     def _follow(self, address: str) -> None:
-        with grpc.insecure_channel(address) as channel:
-            wanted = pb.WatchTopologyRequest()
-            for event in TopologyServiceStub(channel).WatchTopology(wanted):
+        # Until the aggregator ends: that is the end of the measurement.
+        with grpc.insecure_channel(address) as channel, suppress(grpc.RpcError):
+            for event in TopologyServiceStub(channel).WatchTopology(pb.WatchTopologyRequest()):
                 now = time.monotonic()
                 told = [*event.snapshot.part.edges, *(change.edge for change in event.delta.changes)]
                 for edge in told:
