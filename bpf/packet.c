@@ -98,10 +98,14 @@ static __always_inline struct datagrams *new_datagrams(struct bpf_sock *sk) {
 }
 
 /* A packet may still meet a socket that its last user has closed. The kernel gives such a one no storage, and
- * nobody will read what it got: no loss. */
-static __always_inline void lose_socket(struct bpf_sock *sk) {
-  u32 closed = sk->protocol == IPPROTO_UDP ? !*(volatile u32 *)&sk->src_port : *(volatile u32 *)&sk->state == BPF_TCP_CLOSE;
-  if (!closed)
+ * nobody will read what it got: no loss. Both are read anew, since the close is at work meanwhile. */
+static __always_inline void lose_connection(struct bpf_sock *sk) {
+  if (*(volatile u32 *)&sk->state != BPF_TCP_CLOSE)
+    lose(LOSS_socket_state);
+}
+
+static __always_inline void lose_datagrams(struct bpf_sock *sk) {
+  if (*(volatile u32 *)&sk->src_port)   /* it gives its port back before it goes; its state is always closed */
     lose(LOSS_socket_state);
 }
 

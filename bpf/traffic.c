@@ -6,7 +6,7 @@
 static __always_inline void begin_listener(struct __sk_buff *skb, struct bpf_sock *sk) {
   struct connection *c = new_connection(sk);
   if (!c) {
-    lose_socket(sk);
+    lose_connection(sk);
     return;
   }
   c->role = ROLE_SERVER;
@@ -162,7 +162,7 @@ static __always_inline struct connection *connection_of_packet(struct bpf_sock *
     return c;   /* the kernel's own socket for resets, or a connection older than us that is silent */
   c = new_connection(sk);
   if (!c)
-    lose_socket(sk);
+    lose_connection(sk);
   return c;
 }
 
@@ -260,7 +260,7 @@ static __always_inline void on_datagram(struct __sk_buff *skb, struct bpf_sock *
     return;
   struct datagrams *d = new_datagrams(sk);
   if (!d) {
-    lose_socket(sk);
+    lose_datagrams(sk);
     return;
   }
   u32 role = datagram_role(d, &p);
