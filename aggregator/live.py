@@ -8,7 +8,6 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
@@ -16,11 +15,15 @@ from typing import Final, ParamSpec, TypeVar
 from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.flow_pb2 import Batch, Hello
 
+from aggregator.asked import Asked
 from aggregator.catalog.model import Declarations
+from aggregator.durability import Durability
 from aggregator.insight.case import Case
 from aggregator.settings import Settings
 from aggregator.store import Restored, Store, Taken
 from aggregator.topology.versions import Versions
+from aggregator.views import View, Views
+from aggregator.worker import Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,24 +36,8 @@ _IDLE_SECONDS: Final = 1.0
 # A snapshot that is costly to make is made less often: at most this share of a core goes into it.
 _MOST_SHARE: Final = 0.33
 _AGE_SECONDS: Final = 5.0
-_MOST_VIEWS: Final = 8
-_VIEW_LINGER_SECONDS: Final = 60.0
 _KEPT_ANSWERS: Final = 8
 _FRESH_SECONDS: Final = 1.0
-
-
-class TooManyWindows(Exception):
-    """Snapshots of so many spans at once are not made; one sentence."""
-
-
-class View:
-    """The snapshots of one window, for as long as somebody watches it."""
-
-    def __init__(self, window_ns: int, versions: Versions) -> None:
-        self.window_ns = window_ns
-        self.versions = versions
-        self.watchers = 0
-        self.left_at = time.monotonic()
 
 
 class Live:
@@ -77,13 +64,12 @@ class Live:
         self._on_snapshot = on_snapshot
         self._on_round = on_round
         self._window_ns = int(settings.window_seconds * SECOND_NS)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._thread = Worker("store")
+        self._disk = Durability(store.sync)
         self._changed = asyncio.Event()
-        self._views: dict[int, View] = {}
-        self._recent: OrderedDict[int, tuple[float, pb.Topology]] = OrderedDict()
+        self._views = Views(self._window_ns)
+        self._asked = Asked(self._made)
         self._cases: OrderedDict[tuple[int, int], Case] = OrderedDict()
-        self._synced_position = 0
-        self._sync: asyncio.Task[int] | None = None
 
     # --- what agents bring ---
 
@@ -102,32 +88,30 @@ class Live:
 
     async def durable(self, position: int) -> None:
         """Returns when the journal is on disk up to there; waits of many streams share a sync. Raises JournalFailed."""
-        while self._synced_position < position:
-            if self._sync is None or self._sync.done():
-                self._sync = asyncio.create_task(asyncio.to_thread(self.store.sync))
-            self._synced_position = max(self._synced_position, await asyncio.shield(self._sync))
+        await self._disk.up_to(position)
 
     # --- what readers get ---
 
     @property
     def usual(self) -> Versions:
         """Snapshots of the usual window, background edges included."""
-        return self._views[self._window_ns].versions
+        return self._views.usual.versions
 
     async def topology(self, window_ns: int = 0) -> pb.Topology:
-        """The newest snapshot of a window, 0 for the usual one; at most a second old, with its position."""
+        """The newest snapshot of a window, 0 for the usual one; at most a second old, with its position.
+
+        Raises TooManyWindows.
+        """
         view = self._views.get(window_ns or self._window_ns)
-        if view is not None and self._is_current(view):
+        if view is not None and self._views.is_current(view):
             return view.versions.newest.topology
-        made_at, topology = self._recent.get(window_ns, (0.0, None))
-        if topology is None or time.monotonic() - made_at > max(_FRESH_SECONDS, 2 * self.snapshot_seconds):
-            topology = await self._in_store(self.store.topology, window_ns)
-            topology.position.epoch = self._epoch_of(window_ns)
-            _keep(self._recent, window_ns, (time.monotonic(), topology))
-        return topology
+        return await self._asked.of(window_ns, max(_FRESH_SECONDS, 2 * self.snapshot_seconds))
 
     async def case(self, window_ns: int = 0) -> Case:
-        """Everything that a question may look at; the same one as long as nothing changed, with its indexes."""
+        """Everything that a question may look at; the same one as long as nothing changed, with its indexes.
+
+        Raises TooManyWindows.
+        """
         topology, declarations = await self.topology(window_ns), self._declarations()
         key = (id(topology), id(declarations))
         case = self._cases.get(key)
@@ -149,19 +133,19 @@ class Live:
 
     @property
     def watchers(self) -> int:
-        return sum(view.watchers for view in self._views.values())
+        return self._views.watchers
 
     # --- its own life ---
 
     async def open(self) -> Restored:
         """What is on disk, and the first snapshot of it. Raises JournalFailed."""
         restored = await self._in_store(self.store.restore)
-        self._synced_position = self.store.position
+        self._disk.position = self.store.position
         try:
             await self._view(self._window_ns)
         except Exception as error:  # noqa: BLE001 - what was reported is safe, and more can be
             empty = pb.Topology(cluster=self.settings.cluster)
-            self._views[self._window_ns] = View(self._window_ns, Versions(self._epoch_of(self._window_ns), empty))
+            self._views.add(View(self._window_ns, Versions(self._epoch_of(self._window_ns), empty)))
             self._end_round(error)
         self.worked_at = time.monotonic()
         return restored
@@ -198,9 +182,8 @@ class Live:
         return len(content)
 
     async def close(self) -> None:
-        self._thread.shutdown(wait=True)
-        if self._sync is not None:
-            await asyncio.gather(self._sync, return_exceptions=True)
+        self._thread.close()
+        await self._disk.close()
         self.store.close()
 
     def _end_round(self, error: Exception | None) -> None:
@@ -211,13 +194,9 @@ class Live:
     async def _make_snapshots(self) -> float:
         """Returns the CPU seconds that they took: on a busy machine they wait for the CPU, and cost no more."""
         spent_seconds = 0.0
-        for view in list(self._views.values()):
-            if not self._is_current(view):
-                if time.monotonic() - view.left_at > _VIEW_LINGER_SECONDS:
-                    del self._views[view.window_ns]
-                continue
+        for view in self._views.current():
             started = time.monotonic()
-            topology, used_seconds = await self._in_store(_timed, partial(self.store.topology, view.window_ns))
+            topology, used_seconds = await self._snapshot(view.window_ns)
             spent_seconds += used_seconds
             self.worked_at = time.monotonic()
             changes = view.versions.publish(topology)
@@ -228,31 +207,33 @@ class Live:
         return spent_seconds
 
     async def _view(self, window_ns: int) -> View:
-        if window_ns not in self._views:
-            self._make_room()
-            first = await self._in_store(self.store.topology, window_ns)
-            self._views.setdefault(window_ns, View(window_ns, Versions(self._epoch_of(window_ns), first)))
-        return self._views[window_ns]
-
-    def _is_current(self, view: View) -> bool:
-        """Whether its snapshots are still being made."""
-        return view.window_ns == self._window_ns or view.watchers > 0
-
-    def _make_room(self) -> None:
-        """For one more window; one that nobody watches any more goes first. Raises TooManyWindows."""
-        if len(self._views) < _MOST_VIEWS:
-            return
-        idle = [view for view in self._views.values() if not self._is_current(view)]
-        if not idle:
-            raise TooManyWindows(f"{_MOST_VIEWS} different windows are watched already; watch one of those.")
-        del self._views[min(idle, key=lambda view: view.left_at).window_ns]
+        known = self._views.get(window_ns)
+        if known is not None:
+            return known
+        self._views.make_room()
+        if window_ns == self._window_ns:
+            first = await self._made(window_ns)
+        else:
+            first = pb.Topology()
+            # Others may have it, and versions write their position into theirs.
+            first.CopyFrom(await self._asked.new(window_ns))
+        return self._views.add(View(window_ns, Versions(self._epoch_of(window_ns), first)))
 
     def _epoch_of(self, window_ns: int) -> str:
         return self.epoch if window_ns == self._window_ns else f"{self.epoch}-{window_ns // SECOND_NS}"
 
+    async def _made(self, window_ns: int) -> pb.Topology:
+        topology, _ = await self._snapshot(window_ns)
+        topology.position.epoch = self._epoch_of(window_ns)
+        return topology
+
+    async def _snapshot(self, window_ns: int) -> tuple[pb.Topology, float]:
+        """With the CPU seconds that it took. Agents do not wait for it: it waits for them."""
+        make = partial(_timed, partial(self.store.topology, window_ns))
+        return await asyncio.wrap_future(self._thread.submit(make, waits=True))
+
     async def _in_store(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: function(*arguments, **named))
+        return await asyncio.wrap_future(self._thread.submit(lambda: function(*arguments, **named)))
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:

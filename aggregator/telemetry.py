@@ -6,20 +6,19 @@ Used from the event loop's thread alone.
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.flow_pb2 import Batch, Hello
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from aggregator.catalog.model import Problem
 from aggregator.catalog.watching import Refreshed
 from aggregator.live import Live
+from aggregator.metrics import Own, Totals, metrics_of, resident_bytes
 from aggregator.records import Refused
-from aggregator.settings import VERSION
 from aggregator.store import Taken
 from telemetry.log import Log, fault
 
@@ -30,21 +29,6 @@ _LONGEST_WORD: Final = 128
 _LONGEST_ROUND_SECONDS: Final = 60.0
 # Of a column, to know how many rows a message has without unpacking it.
 _FLOW_ID_BYTES: Final = 4
-
-
-@dataclass(slots=True)
-class Totals:
-    """Since the start, and since the last summary."""
-
-    batches: int = 0
-    repeated_batches: int = 0
-    records: int = 0
-    received_bytes: int = 0
-    sent_changes: int = 0
-    exports: int = 0
-    checkpoints: int = 0
-    failed_snapshots: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Telemetry(Collector):
@@ -199,61 +183,18 @@ class Telemetry(Collector):
             refused=dict(minute.refused),
             snapshot_seconds=round(live.snapshot_seconds, 4) if live else 0.0,
             journal_bytes=live.store.position - live.store.saved_position if live else 0,
-            working_set_bytes=_resident_bytes(),
+            working_set_bytes=resident_bytes(),
         )
 
     def collect(self) -> Iterator[Metric]:
-        for name, meaning, value in self._gauges():
-            yield GaugeMetricFamily(f"plumbline_aggregator_{name}", meaning, value=value)
-        for name, meaning, value in self._counters():
-            yield CounterMetricFamily(f"plumbline_aggregator_{name}", meaning, value=value)
-        refused = CounterMetricFamily(
-            "plumbline_aggregator_refused", "Hellos and batches that could not be used.", labels=["reason"]
+        own = Own(
+            self.started,
+            len(self._agents),
+            self._catalog_problems,
+            self._checkpoint_bytes,
+            sum(map(len, self._left_out.values())),
         )
-        for reason, count in sorted(self._totals.refused.items()):
-            refused.add_metric([reason], count)
-        yield refused
-        dropped = CounterMetricFamily(
-            "plumbline_aggregator_dropped", "What of the agents' words was given up.", labels=["reason"]
-        )
-        for reason, count in sorted(self.live.store.estate.dropped().items() if self.live else ()):
-            dropped.add_metric([reason], count)
-        yield dropped
-        build = GaugeMetricFamily("plumbline_aggregator_build_info", "Always 1.", labels=["version"])
-        build.add_metric([VERSION], 1)
-        yield build
-
-    def _gauges(self) -> Iterator[tuple[str, str, float]]:
-        yield "start_time_seconds", "When this aggregator began, seconds since 1970.", self.started
-        yield "agents", "Hosts whose agent has a stream open.", len(self._agents)
-        yield "working_set_bytes", "Resident memory of this process.", _resident_bytes()
-        yield "catalog_problems", "Places in the catalog that cannot be used as written.", self._catalog_problems
-        yield "checkpoint_bytes", "Size of the newest checkpoint.", self._checkpoint_bytes
-        yield "export_left_out", "What the exports could not say.", sum(map(len, self._left_out.values()))
-        live = self.live
-        if live is None:
-            return
-        topology = live.usual.newest.topology
-        yield "nodes", "Nodes of the graph, of the usual window.", len(topology.nodes)
-        yield "edges", "Edges of the graph, of the usual window.", len(topology.edges)
-        yield "stale_hosts", "Hosts whose agent is silent.", sum(host.stale for host in topology.hosts)
-        yield "watchers", "Readers that watch the graph.", live.watchers
-        yield "snapshot_seconds", "What the newest snapshot took.", live.snapshot_seconds
-        yield "journal_bytes", "Journal that no checkpoint covers yet.", live.store.position - live.store.saved_position
-        for name, value in live.store.estate.held().items():
-            yield f"known_{name}", f"How many {name} are held.", value
-
-    def _counters(self) -> Iterator[tuple[str, str, float]]:
-        totals = self._totals
-        yield "batches", "Batches received.", totals.batches
-        yield "repeated_batches", "Batches that were known already.", totals.repeated_batches
-        yield "records", "Rows of flows and requests merged.", totals.records
-        yield "received_bytes", "Bytes of batches.", totals.received_bytes
-        yield "snapshots", "Snapshots made of the usual window.", self.live.snapshots if self.live else 0
-        yield "failed_snapshots", "Rounds in which a snapshot could not be made.", totals.failed_snapshots
-        yield "sent_changes", "Changes sent to watchers.", totals.sent_changes
-        yield "exports", "Exports served.", totals.exports
-        yield "checkpoints", "Checkpoints written.", totals.checkpoints
+        yield from metrics_of(own, self._totals, self.live)
 
     def _count(self, name: str, reason: str) -> None:
         for totals in (self._totals, self._minute):
@@ -267,7 +208,3 @@ class Telemetry(Collector):
             self._standing.clear()
         self._standing.add((event, key))
         return True
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from plumbline.v1 import insight_pb2, topology_pb2
 
+from aggregator.asked import TooManyWindows
 from aggregator.insight import QUESTIONS, ask
 from aggregator.insight.case import CannotAnswer, Verdict
-from aggregator.live import SECOND_NS, Live, TooManyWindows
+from aggregator.live import SECOND_NS, Live
 from aggregator.outputs.forms import Export, NothingToServe, Rendered
 from aggregator.outputs.refusals import CannotServe, Refusal
 from aggregator.outputs.watching import Filtered, Watcher
@@ -36,7 +38,8 @@ class Reading:
 
     async def topology(self, request: topology_pb2.GetTopologyRequest) -> topology_pb2.GetTopologyResponse:
         window_ns = self.window_ns(request.window if request.HasField("window") else None)
-        whole = await self._live.topology(window_ns)
+        with _busy():
+            whole = await self._live.topology(window_ns)
         return topology_pb2.GetTopologyResponse(topology=self._filtered.of(whole, request.filter))
 
     async def watch(
@@ -45,18 +48,17 @@ class Reading:
         window_ns = self.window_ns(request.window if request.HasField("window") else None)
         if self._live.watchers >= _MOST_WATCHERS:
             raise CannotServe(Refusal.FULL, f"{_MOST_WATCHERS} readers are watching already; try again later.")
-        try:
+        with _busy():
             async with self._live.watching(window_ns) as versions:
                 watcher = Watcher(versions, request, self._filtered)
                 async for response in watcher.responses(self._live.closing):
                     self._telemetry.watched(response)
                     yield response
-        except TooManyWindows as error:
-            raise CannotServe(Refusal.FULL, str(error)) from error
         raise CannotServe(Refusal.AWAY, "The aggregator is stopping; connect again.")
 
     async def ask(self, request: insight_pb2.AskRequest) -> insight_pb2.AskResponse:
-        case = await self._live.case(self.window_ns(request.window if request.HasField("window") else None))
+        with _busy():
+            case = await self._live.case(self.window_ns(request.window if request.HasField("window") else None))
         try:
             answer = await asyncio.to_thread(ask, case, request.question, request.subject)
         except CannotAnswer as error:
@@ -75,7 +77,8 @@ class Reading:
         if export is None:
             known = ", ".join(sorted(self._exports)) or "none"
             raise CannotServe(Refusal.WRONG, f"There is no form {form[:100]!r}; there are: {known}.")
-        case = await self._live.case(int(self._live.settings.retention_seconds * SECOND_NS))
+        with _busy():
+            case = await self._live.case(int(self._live.settings.retention_seconds * SECOND_NS))
         # An export remembers what it served last: one at a time.
         async with self._exporting:
             try:
@@ -98,3 +101,11 @@ class Reading:
             raise CannotServe(Refusal.WRONG, sentence)
         # Windows of almost one length are one: each costs a snapshot.
         return -(-asked_ns // SECOND_NS) * SECOND_NS
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    try:
+        yield
+    except TooManyWindows as error:
+        raise CannotServe(Refusal.FULL, str(error)) from error

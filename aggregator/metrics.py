@@ -1,0 +1,93 @@
+"""The aggregator's own metrics, as Prometheus reads them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from aggregator.live import Live
+from aggregator.settings import VERSION
+
+
+@dataclass(slots=True)
+class Totals:
+    """Since the start, and since the last summary."""
+
+    batches: int = 0
+    repeated_batches: int = 0
+    records: int = 0
+    received_bytes: int = 0
+    sent_changes: int = 0
+    exports: int = 0
+    checkpoints: int = 0
+    failed_snapshots: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is so at this moment."""
+
+    started: float
+    agents: int
+    catalog_problems: int
+    checkpoint_bytes: int
+    left_out: int
+
+
+def metrics_of(own: Own, totals: Totals, live: Live | None) -> Iterator[Metric]:
+    for name, meaning, value in _gauges(own, live):
+        yield GaugeMetricFamily(f"plumbline_aggregator_{name}", meaning, value=value)
+    for name, meaning, value in _counters(totals, live):
+        yield CounterMetricFamily(f"plumbline_aggregator_{name}", meaning, value=value)
+    yield _by_reason("refused", "Hellos and batches that could not be used.", totals.refused)
+    dropped = live.store.estate.dropped() if live else {}
+    yield _by_reason("dropped", "What of the agents' words was given up.", dropped)
+    build = GaugeMetricFamily("plumbline_aggregator_build_info", "Always 1.", labels=["version"])
+    build.add_metric([VERSION], 1)
+    yield build
+
+
+def _by_reason(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"plumbline_aggregator_{name}", meaning, labels=["reason"])
+    for reason, count in sorted(counts.items()):
+        family.add_metric([reason], count)
+    return family
+
+
+def _gauges(own: Own, live: Live | None) -> Iterator[tuple[str, str, float]]:
+    yield "start_time_seconds", "When this aggregator began, seconds since 1970.", own.started
+    yield "agents", "Hosts whose agent has a stream open.", own.agents
+    yield "working_set_bytes", "Resident memory of this process.", resident_bytes()
+    yield "catalog_problems", "Places in the catalog that cannot be used as written.", own.catalog_problems
+    yield "checkpoint_bytes", "Size of the newest checkpoint.", own.checkpoint_bytes
+    yield "export_left_out", "What the exports could not say.", own.left_out
+    if live is None:
+        return
+    topology = live.usual.newest.topology
+    yield "nodes", "Nodes of the graph, of the usual window.", len(topology.nodes)
+    yield "edges", "Edges of the graph, of the usual window.", len(topology.edges)
+    yield "stale_hosts", "Hosts whose agent is silent.", sum(host.stale for host in topology.hosts)
+    yield "watchers", "Readers that watch the graph.", live.watchers
+    yield "snapshot_seconds", "What the newest snapshot took.", live.snapshot_seconds
+    yield "journal_bytes", "Journal that no checkpoint covers yet.", live.store.position - live.store.saved_position
+    for name, value in live.store.estate.held().items():
+        yield f"known_{name}", f"How many {name} are held.", value
+
+
+def _counters(totals: Totals, live: Live | None) -> Iterator[tuple[str, str, float]]:
+    yield "batches", "Batches received.", totals.batches
+    yield "repeated_batches", "Batches that were known already.", totals.repeated_batches
+    yield "records", "Rows of flows and requests merged.", totals.records
+    yield "received_bytes", "Bytes of batches.", totals.received_bytes
+    yield "snapshots", "Snapshots made of the usual window.", live.snapshots if live else 0
+    yield "failed_snapshots", "Rounds in which a snapshot could not be made.", totals.failed_snapshots
+    yield "sent_changes", "Changes sent to watchers.", totals.sent_changes
+    yield "exports", "Exports served.", totals.exports
+    yield "checkpoints", "Checkpoints written.", totals.checkpoints
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
