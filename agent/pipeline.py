@@ -18,12 +18,13 @@ from typing import ParamSpec, TypeAlias, TypeVar
 from agent import rights
 from agent.identity.cgroup import find_cgroup_root
 from agent.identity.host import open_host
+from agent.metrics import serve
 from agent.outbox import Outbox
 from agent.reachability import Reachability
 from agent.records import Announcement, Kernel, KernelRefused
 from agent.report import Introduction, Reporter
 from agent.settings import VERSION, Settings
-from agent.telemetry import Telemetry, serve
+from agent.telemetry import Telemetry
 from agent.watch import Watch
 from telemetry.log import Log, fault
 

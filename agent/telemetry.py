@@ -4,15 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 from plumbline.v1.flow_pb2 import PROTOCOL_TCP
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from agent.alarms import Alarms
@@ -20,7 +16,7 @@ from agent.coalescing import Portion
 from agent.outbox import Outbox, Status
 from agent.reachability import Reachability
 from agent.rights import are_missing, listed
-from agent.settings import VERSION, split_address
+from agent.settings import VERSION
 from agent.watch import Watch
 from telemetry.log import Log
 
@@ -72,6 +68,7 @@ class Telemetry(Collector):
     def __init__(self, log: Log, outbox: Outbox, reachability: Reachability, interval_seconds: float) -> None:
         self.started = time.time()
         self.totals = Totals()
+        self.clients_gone = 0
         self.watch: Watch | None = None
         self.kernel_memory: Callable[[], int] = lambda: 0
         self._log = log
@@ -187,6 +184,7 @@ class Telemetry(Collector):
         yield "request_rows", "Rows of requests read.", totals.request_rows
         yield "requests", "Requests of recognised protocols.", totals.requests
         yield "streams", "Streams to the aggregator that were opened.", self._reachability.streams_total
+        yield "metrics_clients_gone", "Requests for metrics whose client left before its answer.", self.clients_gone
         yield "acknowledged_batches", "Batches on the aggregator's disk.", self._outbox.acknowledged
 
     def _lag_seconds(self) -> float:
@@ -196,36 +194,3 @@ class Telemetry(Collector):
 def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
-
-
-def serve(telemetry: Telemetry, address: str) -> ThreadingHTTPServer:
-    """Serves /metrics, /livez and /readyz until `shutdown`. Raises OSError when the address is taken."""
-    registry = CollectorRegistry()
-    registry.register(telemetry)
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
-
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
-            elif self.path in ("/livez", "/readyz"):
-                good = telemetry.alive if self.path == "/livez" else telemetry.alive and telemetry.ready
-                self._answer(200 if good else 503, "text/plain", b"ok\n" if good else b"not yet\n")
-            else:
-                self._answer(404, "text/plain", b"there are /metrics, /livez and /readyz\n")
-
-        def log_message(self, *_: object) -> None:
-            """Requests for metrics are no events."""
-
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(split_address(address, "--metrics"), Handler)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    return server

@@ -2,11 +2,16 @@
 
 import io
 import json
+import socket
+import struct
+import time
 from collections import Counter
 from typing import Any
 
+import pytest
 from plumbline.v1.flow_pb2 import PROTOCOL_DNS, PROTOCOL_HTTP, PROTOCOL_TCP
 
+from agent.metrics import serve
 from agent.outbox import Outbox, Status
 from agent.reachability import Reachability
 from agent.telemetry import Telemetry
@@ -52,3 +57,18 @@ def test_a_minute() -> None:
     later = events(text)[3:]
     assert [one["event"] for one in later] == ["summary", "summary", "coverage_restored"]
     assert later[0]["edges"] == 0
+
+
+def test_a_client_of_the_metrics_that_goes_away_is_counted(capfd: pytest.CaptureFixture[str]) -> None:
+    log = Log("alpha", io.StringIO(), Form.JSON)
+    telemetry = Telemetry(log, Outbox(), Reachability("127.0.0.1:7170", log, lambda: 0.0), 1.0)
+    with serve(telemetry, "127.0.0.1:0") as server:
+        with socket.create_connection(server.server_address[:2]) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+        until = time.monotonic() + 5
+        while not telemetry.clients_gone and time.monotonic() < until:
+            time.sleep(0.01)
+        server.shutdown()
+    assert [one.samples[0].value for one in telemetry.collect() if one.name.endswith("metrics_clients_gone")] == [1]
+    assert capfd.readouterr().err == ""
