@@ -600,6 +600,20 @@ static __always_inline void http_resynchronise(struct connection *c, struct http
   http->tail = http->head;
 }
 
+/* The segment's first program run: where its bytes lie, and whether any that mattered are missing before them. */
+static __always_inline void http_begin_segment(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct http *http,
+                                               struct http_direction *d, const u32 *matters) {
+  if (http->direction[0].tainted || http->direction[1].tainted)
+    http_resynchronise(c, http, sk, skb->cb[0] & 1);
+  d->now_ns = bpf_ktime_get_ns();
+  d->next = *matters;
+  d->source_start = skb->cb[2];
+  d->source_end = skb->cb[2] + skb->cb[3];
+  d->source_offset = skb->cb[1];
+  if (!d->tainted && (AFTER(d->source_start, d->next) || skb->cb[0] & 2))
+    http_taint(http, d);
+}
+
 int parse_http(struct __sk_buff *skb) {
   struct bpf_sock *sk = skb->sk;
   struct control *s = settings();
@@ -618,17 +632,8 @@ int parse_http(struct __sk_buff *skb) {
   u64 side = egress;
   TRIM_INDEX(side, 1);
   u32 *matters = &c->matters[side];
-  if (!skb->cb[4]) {   /* the segment's first program run */
-    if (http->direction[0].tainted || http->direction[1].tainted)
-      http_resynchronise(c, http, sk, egress);
-    d->now_ns = bpf_ktime_get_ns();
-    d->next = *matters;
-    d->source_start = skb->cb[2];
-    d->source_end = skb->cb[2] + skb->cb[3];
-    d->source_offset = skb->cb[1];
-    if (!d->tainted && (AFTER(d->source_start, d->next) || skb->cb[0] & 2))
-      http_taint(http, d);
-  }
+  if (!skb->cb[4])
+    http_begin_segment(skb, sk, c, http, d, matters);
   int more = 1;
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < HTTP_RUNS && more; i++)
