@@ -22,6 +22,7 @@ from agent.identity.addresses import Claim
 from agent.identity.cgroup import find_cgroup_root
 from agent.identity.endpoints import Endpoint
 from agent.identity.host import Host, open_host
+from agent.identity.namespaces import own_netns_cookie
 from agent.identity.sockets import ANY_V4
 from agent.records import ListenerSeen
 from tests.unit.agent.kernels import CLIENT, LOOPBACK, SERVER, flow
@@ -222,6 +223,33 @@ def test_a_listener_goes_with_its_process_unless_a_child_has_it(machine: Machine
     host.refresh(3_000)
     assert claims_on(host, 18087) == []
     assert claims_on(host, 18086) == []
+
+
+def test_a_socket_is_in_its_own_namespace_also_when_its_process_is_gone(machine: Machine) -> None:
+    there = machine.start("misc", LISTEN.replace("18080", "18094").replace("18081", "18095"), own_network=True)
+    here = machine.start("misc", LISTEN.replace("18080", "18094").replace("18081", "18095"))
+    cgroup_id = (machine.root / "misc").stat().st_ino
+    host = host_of(machine)
+    host.read(START_NS)
+    theirs, ours = Path(f"/proc/{there.pid}/ns/net").stat().st_ino, Path("/proc/self/ns/net").stat().st_ino
+    assert theirs != ours
+
+    def server(number: int, process_id: int, netns_cookie: int) -> Endpoint:
+        seen = flow(
+            number << 40, cgroup_id=cgroup_id, process_id=process_id, netns_cookie=netns_cookie,
+            role=SERVER, port=18095, command="python",
+        )  # fmt: skip
+        return host.endpoint_of(seen, 2_000)
+
+    elsewhere = 2**63
+    first, second = server(11, there.pid, elsewhere), server(12, here.pid, own_netns_cookie())
+    assert (first.network_namespace, second.network_namespace) == (theirs, ours)
+    assert [one.place.network_namespace for one in claims_on(host, 18095)] == [theirs, ours]
+    machine.end(there)
+    machine.end(here)
+    assert server(13, there.pid, elsewhere).id == first.id
+    assert server(14, here.pid, own_netns_cookie()).id == second.id
+    assert server(15, 0, elsewhere).id == first.id
 
 
 def test_a_process_is_called_by_its_name_and_by_what_the_kernel_noted_when_it_is_gone(machine: Machine) -> None:
