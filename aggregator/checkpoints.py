@@ -48,7 +48,10 @@ class Checkpoints:
         path = self._folder / _NAME.format(position)
         draft = self._folder / _DRAFT
         try:
-            with draft.open("wb") as file:
+            draft.unlink(missing_ok=True)
+            # It says all that the journal says, so nobody else may read it either.
+            opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            with os.fdopen(opened, "wb") as file:
                 file.write(_HEAD.pack(_MAGIC, position, zlib.crc32(content)))
                 file.write(content)
                 file.flush()

@@ -33,7 +33,7 @@ class Estate:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._retention_ns = int(settings.retention_seconds * SECOND_NS)
-        self._ingest = Ingest(settings.max_flows, settings.max_names)
+        self._ingest = Ingest(settings.max_flows, settings.max_names, settings.max_endpoints)
         self._ownership = Ownership(self._place_of)
         self._dns = DnsMemory()
         self._coverage: dict[int, HostCoverage] = {}
@@ -59,11 +59,16 @@ class Estate:
     # --- what agents say ---
 
     def hello(self, hello: flow.Hello, received_ns: int) -> int:
-        """The highest sequence of this epoch that is known. Raises Refused."""
+        """The highest sequence of this epoch that is known. Raises Refused.
+
+        Asks nobody whether there is room, so that a replay hears all that was heard: `check_room` does.
+        """
         named = flow.Hello()
         named.CopyFrom(hello)
         named.cluster = hello.cluster or self._settings.cluster
         host, epoch, is_new = self._ingest.hello(named, received_ns)
+        if host not in self._coverage and len(self._coverage) >= self._settings.max_hosts:
+            self._forget_silent(received_ns)
         coverage = self._coverage.setdefault(host, HostCoverage())
         if is_new:
             last_ns = coverage.covered[-1][1] if coverage.covered else received_ns
@@ -72,6 +77,24 @@ class Estate:
             coverage.new_epoch(epoch.interval_ns, received_ns)
         coverage.heard(received_ns)
         return epoch.sequences.highest
+
+    def check_room(self, hello: flow.Hello, now_ns: int) -> None:
+        """Raises Refused when there are as many hosts as there may be, and this is another one."""
+        most = self._settings.max_hosts
+        host = self._ingest.tables.hosts.known(HostKey(hello.cluster or self._settings.cluster, hello.host))
+        if host in self._coverage or len(self._coverage) < most:
+            return
+        if all(not known.is_gone(now_ns, self._retention_ns) for known in self._coverage.values()):
+            raise Refused("hosts_full", f"{most} hosts report already; start another aggregator for the others.")
+
+    def _forget_silent(self, now_ns: int) -> None:
+        """The host that is silent for the longest time; it left the graph before."""
+        host, known = min(self._coverage.items(), key=lambda one: one[1].heard_ns)
+        if known.is_gone(now_ns, self._retention_ns):
+            del self._coverage[host]
+            self._ingest.tables.epochs.pop(host, None)
+            self._ownership.close(host, known.heard_ns)
+            self._close_connections(host)
 
     def batch(self, key: HostKey, epoch: int, batch: flow.Batch, received_ns: int) -> bool:
         """False when this number was there before. Raises Refused; then nothing of it is applied."""
@@ -171,6 +194,7 @@ class Estate:
         return {
             **self._ingest.dropped,
             "claims_full": self._ownership.dropped,
+            "addresses_full": self._ownership.forgotten,
             "dns_answers_full": self._dns.dropped,
             "first_seen_full": self._first_seen.dropped,
         }

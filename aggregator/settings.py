@@ -51,6 +51,9 @@ class Settings:
     max_reader_message_bytes: int = 64 * 1024
     max_flows: int = 2_000_000
     max_names: int = 500_000
+    max_endpoints: int = 500_000
+    # That were heard of within retention.
+    max_hosts: int = 10_000
 
     def __post_init__(self) -> None:
         """Raises ValueError, one sentence with the remedy."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import FOREVER_NS, End
+from aggregator.records import FOREVER_NS, SECOND_NS, End
 from aggregator.resolve.ends import Resolved, Resolver
 from aggregator.resolve.names import DnsMemory
 from aggregator.resolve.ownership import Ownership
@@ -70,6 +70,7 @@ class Snapshots:
     def __init__(self, settings: Settings, held: Held) -> None:
         inside = tuple(ip_network(text, strict=False) for text in (*PRIVATE, *settings.inside))
         self._cluster = settings.cluster
+        self._retention_ns = int(settings.retention_seconds * SECOND_NS)
         self._held = held
         self._resolver = Resolver(held.tables, held.ownership, held.dns, held.coverage, inside, settings.cluster)
         self._settler = Settler(self._resolver, held.coverage, held.lives, self._resolve)
@@ -118,7 +119,11 @@ class Snapshots:
         of_endpoint = np.array([endpoint.host for endpoint in tables.endpoints.values], np.int64)
         hosts = of_endpoint[self._facts_of_flows().endpoint[rows.flow]]
         understood = understood_shares(rows, hosts, len(tables.hosts))
-        return hosts_of(tables.hosts.values, self._held.coverage, understood, self._cluster, now_ns)
+        return hosts_of(tables.hosts.values, self._present(now_ns), understood, self._cluster, now_ns)
+
+    def _present(self, now_ns: int) -> dict[int, HostCoverage]:
+        coverage = self._held.coverage
+        return {host: known for host, known in coverage.items() if not known.is_gone(now_ns, self._retention_ns)}
 
     def _resolve(self, now_ns: int) -> Resolved:
         held, tables = self._held, self._held.tables
@@ -171,8 +176,10 @@ class Snapshots:
 
     def _listeners(self, now_ns: int) -> tuple[dict[str, set[int]], Sequence[End]]:
         ports: dict[str, set[int]] = {}
-        ends = []
+        ends, present = [], self._present(now_ns)
         for endpoint, some in self._held.ownership.listening(now_ns).items():
+            if self._held.tables.endpoints.values[endpoint].host not in present:
+                continue
             end = self._resolver.ends.values[self._resolver.end_of(endpoint)]
             ports.setdefault(end.id, set()).update(some)
             ends.append(end)

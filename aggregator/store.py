@@ -90,6 +90,7 @@ class Store:
         """The highest number of this agent's batches that is known. Raises Refused; then nothing is kept."""
         check_hello(hello)
         now_ns = self._clock_ns()
+        self.estate.check_room(hello, now_ns)
         self._journal.append(JournalRecord(RecordKind.HELLO, self._place(hello), hello.epoch, now_ns, payload))
         return self.estate.hello(hello, now_ns)
 

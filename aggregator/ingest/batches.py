@@ -34,12 +34,13 @@ class Ingested:
 class Ingest:
     """Applies what agents send, in order, each number once."""
 
-    def __init__(self, max_flows: int, max_names: int) -> None:
+    def __init__(self, max_flows: int, max_names: int, max_endpoints: int) -> None:
         self.tables = Tables()
         self.dropped: Counter[str] = Counter()  # what was given up, by reason
         self._undirected: set[int] = set()
         self._max_flows = max_flows
         self._max_names = max_names
+        self._max_endpoints = max_endpoints
 
     def hello(self, hello: pb.Hello, received_ns: int) -> tuple[int, Epoch, bool]:
         """(host id, its epoch, whether this epoch is new). Raises Refused."""
@@ -67,7 +68,7 @@ class Ingest:
         if batch.sequence in epoch.sequences:
             return None
         self._define(host, epoch, batch)
-        epoch.sequences.add(batch.sequence)
+        self._note_sequence(epoch, batch.sequence)
         if batch.HasField("sent"):
             epoch.heard(nanoseconds(batch.sent), received_ns)
         offset = epoch.clock_offset_ns
@@ -101,7 +102,12 @@ class Ingest:
         """A batch that can never be used is acknowledged too: what comes after it is no gap."""
         epoch = self.tables.epochs.get(host)
         if epoch is not None and epoch.number == epoch_number and sequence:
-            epoch.sequences.add(sequence)
+            self._note_sequence(epoch, sequence)
+
+    def _note_sequence(self, epoch: Epoch, sequence: int) -> None:
+        closed = epoch.sequences.closed_gaps
+        epoch.sequences.add(sequence)
+        self.dropped["sequence_gaps_full"] += epoch.sequences.closed_gaps - closed
 
     def _define(self, host: int, epoch: Epoch, batch: pb.Batch) -> None:
         tables = self.tables
@@ -110,7 +116,8 @@ class Ingest:
                 host, one.kind, one.pod_uid, one.container_id, one.unit, one.command, one.network_namespace
             )
             known = epoch.endpoints.one(one.id)
-            ours = tables.endpoints.id_of(value) if known < 0 else tables.endpoints.improve(known, value)
+            is_new = known < 0 or tables.endpoints.values[known] == _other_of(host)
+            ours = self._endpoint(value) if is_new else tables.endpoints.improve(known, value)
             self.dropped["ids_full"] += not epoch.endpoints.define(one.id, ours)
         for name in batch.names:
             self.dropped["ids_full"] += not epoch.names.define(name.id, self._name(Name(name.kind, name.text)))
@@ -118,6 +125,14 @@ class Ingest:
             endpoint = epoch.endpoints.one(flow.endpoint)
             ours = self._flow(endpoint, flow) if endpoint >= 0 else -1
             self.dropped["ids_full"] += not epoch.flows.define(flow.id, ours)
+
+    def _endpoint(self, value: Endpoint) -> int:
+        endpoints = self.tables.endpoints
+        if endpoints.known(value) is None and len(endpoints) >= self._max_endpoints:
+            # One a host for all that have no room: it keeps their sums.
+            self.dropped["endpoints_full"] += 1
+            value = _other_of(value.host)
+        return endpoints.id_of(value)
 
     def _name(self, value: Name) -> int:
         names = self.tables.names
@@ -180,6 +195,10 @@ class Ingest:
         told = [one for answer in answers if (one := _told(epoch, answer)) is not None]
         self.dropped["undefined_endpoint"] += len(answers) - len(told)
         return told
+
+
+def _other_of(host: int) -> Endpoint:
+    return Endpoint(host, pb.ENDPOINT_KIND_PROCESS, "", "", "", FIXED_NAMES[wire.OTHER_NAME], 0)
 
 
 def _timed(rows: dict[str, Array], spans: tuple[Array, Array]) -> dict[str, Array]:

@@ -31,6 +31,9 @@ _MOST_COUNT: Final = 2**53
 _MOST_SUM_NS: Final = 2**59
 _LAST_SECOND: Final = 4_102_444_800  # the year 2100
 _LONGEST_TEXT_BYTES: Final = 4096
+# Of a unit, a pod, a container, a command.
+_LONGEST_IDENTITY_BYTES: Final = 1024
+_MOST_ADDRESSES: Final = 10_000
 _LONGEST_WORD: Final = 128
 _LONGEST_INTERVAL_SECONDS: Final = 86_400
 _ADDRESS_BYTES: Final = 16
@@ -126,6 +129,8 @@ def _check_definitions(batch: Batch) -> None:
         _check_address(*answer.addresses)
     if batch.HasField("host_status"):
         _check_address(*batch.host_status.addresses)
+        if len(batch.host_status.addresses) > _MOST_ADDRESSES:
+            raise Refused("address", f"A host has {_MOST_ADDRESSES} addresses at most.")
     for name in batch.names:
         if name.id < FIRST_NAME_ID:
             raise Refused("name", f"Name {name.id} has a fixed meaning and cannot be defined.")
@@ -147,10 +152,15 @@ def _check_ports(*ports: Iterable[int]) -> None:
 
 def _check_texts(batch: Batch) -> None:
     texts = [name.text for name in batch.names] + [answer.name for answer in batch.dns_answers]
+    _check_lengths(texts, _LONGEST_TEXT_BYTES)
     for one in batch.endpoints:
-        texts += (one.pod_uid, one.container_id, one.unit, one.command)
-    if any(len(text) > _LONGEST_TEXT_BYTES for text in texts):
-        raise Refused("text", f"A name is longer than {_LONGEST_TEXT_BYTES} bytes.")
+        _check_lengths((one.pod_uid, one.container_id, one.unit, one.command), _LONGEST_IDENTITY_BYTES)
+
+
+def _check_lengths(texts: Iterable[str], most_bytes: int) -> None:
+    # A character has four bytes at most: only few texts are worth counting.
+    if any(4 * len(text) > most_bytes and len(text.encode()) > most_bytes for text in texts):
+        raise Refused("text", f"A name is longer than {most_bytes} bytes.")
 
 
 def _check_times(batch: Batch) -> None:

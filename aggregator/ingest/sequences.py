@@ -10,6 +10,7 @@ class Sequences:
 
     def __init__(self, ranges: list[tuple[int, int]] | None = None) -> None:
         self.ranges = list(ranges or [])
+        self.closed_gaps = 0
 
     @property
     def highest(self) -> int:
@@ -34,4 +35,5 @@ class Sequences:
         if len(self.ranges) > _MOST_RANGES:
             first, second = self.ranges[:2]
             self.ranges[:2] = [(first[0], second[1])]
+            self.closed_gaps += 1
         return True

@@ -66,6 +66,10 @@ class HostCoverage:
     def is_stale(self, now_ns: int) -> bool:
         return now_ns - self.heard_ns > max(_STALE_INTERVALS * self.interval_ns, _FLOOR_STALE_NS)
 
+    def is_gone(self, now_ns: int, retention_ns: int) -> bool:
+        """Silent for so long that nothing of it can be in any window: it is in no graph until it speaks again."""
+        return now_ns - self.heard_ns > retention_ns
+
     def covers(self, times_ns: npt.NDArray[np.int64], now_ns: int) -> npt.NDArray[np.bool_]:
         """For each time whether this host's own side tells of it. A live host will still tell of the last moments."""
         if not self.covered:
