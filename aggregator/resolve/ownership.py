@@ -26,6 +26,8 @@ _LOOPBACK6 = bytes(15) + b"\1"
 Where: TypeAlias = tuple[str, int, bytes]
 # One port of an address, as one network namespace sees it.
 Spot: TypeAlias = tuple[Where, int, int]
+# Address, port, transport, and from where they are looked at.
+Asked: TypeAlias = "tuple[bytes, int, int, Place]"
 # What stays the same when a claim is told again with another end: all but its times, and when it began by its agent.
 Identity: TypeAlias = tuple[int, int, int, int, bool, int]
 
@@ -58,7 +60,9 @@ class Ownership:
         self._spots: dict[tuple[Where, int], dict[int, _Claims]] = {}  # by address and port, then by namespace
         self._open: dict[int, dict[tuple[Spot, Identity], Owned]] = {}  # by host, those without an end
         self._ends: list[tuple[int, Spot, Identity]] = []  # of the others, in order
-        self._timelines: dict[tuple[bytes, int, int, Place], tuple[tuple[int, ...], Timeline]] = {}
+        self._timelines: dict[Asked, tuple[tuple[int, ...], Timeline]] = {}
+        self._found: dict[Asked, Timeline] = {}  # by `_found_version`: nothing needs to be compared
+        self._found_version = 0
         self._most_claims = most_claims
         self._count = 0
         self.ours: set[Where] = set()
@@ -186,10 +190,21 @@ class Ownership:
 
     def _timeline(self, address: bytes, port: int, transport: int, place: Place) -> Timeline:
         """NOBODY where there is no claim that means something there."""
+        if self._found_version != self.version or len(self._found) >= _KEPT_TIMELINES:
+            self._found.clear()
+            self._found_version = self.version
+        key = (address, port, transport, place)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._made(key)
+        return found
+
+    def _made(self, key: Asked) -> Timeline:
+        address, port, transport, place = key
         here = [claims for where in _wheres(address, place) for claims in self._seen((where, port), place)]
         if not here:
             return NOBODY
-        key, state = (address, port, transport, place), tuple(claims.version for claims in here)
+        state = tuple(claims.version for claims in here)
         known = self._timelines.get(key)
         if known is not None and known[0] == state:
             return known[1]
