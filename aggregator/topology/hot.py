@@ -56,7 +56,7 @@ class HotRows:
         """Move what is old enough into slots, slots into coarser ones, and what is too old away."""
         self._seal()
         self._log, self._logged_before = [one for one in self._log if one[0] > self._logged_before], self._sealed
-        self._age_young(now_ns - self.YOUNG_NS, settle)
+        self._age_young(now_ns, settle)
         for tier, (_, kept_ns) in enumerate(self.TIERS[:-1]):
             width = self.TIERS[tier + 1][0]
             limit = (now_ns - kept_ns) // width * width
@@ -121,12 +121,17 @@ class HotRows:
         self._young = [joined(self._young)]
         return self._young[0]
 
-    def _age_young(self, limit_ns: int, settle: Settle) -> None:
-        young = self._compact_young()
+    def _age_young(self, now_ns: int, settle: Settle) -> None:
+        young, limit_ns = self._compact_young(), now_ns - self.YOUNG_NS
         flows_old, requests_old = young.flows.to_ns < limit_ns, young.requests.to_ns < limit_ns
         if not flows_old.any() and not requests_old.any():
             return
-        old = settle(Rows(young.flows.take(flows_old), young.requests.take(requests_old)))
+        # What no slot would be kept of makes none: an agent may tell of any number of times long ago.
+        flows_kept, requests_kept = (
+            old & (rows.middle_ns > self.oldest_end_ns(now_ns))
+            for old, rows in ((flows_old, young.flows), (requests_old, young.requests))
+        )
+        old = settle(Rows(young.flows.take(flows_kept), young.requests.take(requests_kept)))
         self._young = [Rows(young.flows.take(~flows_old), young.requests.take(~requests_old))]
         # Late rows go where slots of their age are, or a slot would be made that is already too old for its tier.
         width = self.TIERS[0][0]

@@ -68,3 +68,23 @@ def test_while_nothing_is_new_nothing_is_resolved(monkeypatch: pytest.MonkeyPatc
         alpha.calls(alpha.unit("web"), "192.0.2.7", 80, 1)
         alpha.tells(second, second + 1)
     assert len(resolved) == 1
+
+
+def test_a_batch_of_many_times_long_ago_takes_no_time() -> None:
+    world = World()
+    alpha = world.agent("alpha", "10.0.0.1")
+    alpha.tells()
+    for at in range(MANY):
+        alpha.calls(alpha.unit("web"), "192.0.2.7", 80, 1)
+        alpha.flows[-1]["bucket"] = alpha.requests[-1]["bucket"] = at
+    batch = alpha.batch(-MANY * 60, -MANY * 60 + 1)
+    batch.sent.CopyFrom(alpha.stamp(1))
+    for at in range(1, MANY):
+        bucket = batch.buckets.add()
+        getattr(bucket, "from").CopyFrom(alpha.stamp((at - MANY) * 60))
+        bucket.to.CopyFrom(alpha.stamp((at - MANY) * 60 + 1))
+    world.deliver(alpha, batch, 1)
+    started = time.thread_time()
+    world.estate.age(ns(30))
+    assert time.thread_time() - started < 1
+    assert world.requests(31, 3900.0) == {("alpha/web", "192.0.2.7"): 65}
