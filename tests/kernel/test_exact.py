@@ -101,7 +101,13 @@ def assert_none(lines: list[str]) -> None:
 
 def _watch(estate: Estate, product: Product, share: float) -> Watched:
     truth = estate.load(share)
-    return Watched(estate, truth, product.graph_when(lambda graph: not differences(truth, graph["edges"])))
+
+    def is_complete(graph: Graph) -> bool:
+        """An end that does not count for the sum may be told later than the one that does."""
+        sides = (_side_differences(Watched(estate, truth, graph), side) for side in SIDES)
+        return not differences(truth, graph["edges"]) and not any(sides)
+
+    return Watched(estate, truth, product.graph_when(is_complete))
 
 
 def _side_differences(watched: Watched, side: str) -> list[str]:
