@@ -38,7 +38,7 @@ class Resolved:
     vertices: list[int]
     source: Ints
     target: Ints
-    target_host: Ints  # host id where the target is one of our endpoints, else -1
+    far_host: Ints  # host id where the far end is one of our endpoints, else -1
     outside: npt.NDArray[np.bool_]  # the target may still be named by its requests' Host
     moved: npt.NDArray[np.bool_]  # the far address changed hands: rows must be settled by their own time
     shared: npt.NDArray[np.bool_]  # several clients on one address: the server's end cannot tell them apart
@@ -108,7 +108,7 @@ class Resolver:
             value = flows[one]
             if value.role == CLIENT:
                 self._resolve_client(found, one, value, int(last_ns[one]), host_addresses)
-                if found.target_host[one] >= 0:
+                if found.far_host[one] >= 0:
                     callings[self._calling(value.local_address, int(found.target[one]), value)].append(one)
         callers = self._callers(found, callings)
         for one in awake:
@@ -120,12 +120,12 @@ class Resolver:
 
     def _unresolved(self, awake: npt.NDArray[np.bool_], before: Resolved | None) -> Resolved:
         size = len(awake)
-        source, target, target_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
+        source, target, far_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
         outside, moved, shared = (np.zeros(size, np.bool_) for _ in range(3))
-        found = Resolved(self.ends.values, self.ends.vertices, source, target, target_host, outside, moved, shared)
+        found = Resolved(self.ends.values, self.ends.vertices, source, target, far_host, outside, moved, shared)
         if before is not None:
             asleep = np.flatnonzero(~awake[: len(before.source)])
-            for name in ("source", "target", "target_host", "outside", "moved", "shared"):
+            for name in ("source", "target", "far_host", "outside", "moved", "shared"):
                 getattr(found, name)[asleep] = getattr(before, name)[asleep]
         return found
 
@@ -148,7 +148,7 @@ class Resolver:
         found.moved[one] = value.far_endpoint < 0 and self._has_moved(value)
         if owner is not None:
             found.target[one] = self.end_of(owner)
-            found.target_host[one] = self._tables.endpoints.values[owner].host
+            found.far_host[one] = self._tables.endpoints.values[owner].host
             return
         host = self._host_behind(value, host_addresses)
         if host is not None:
@@ -170,18 +170,19 @@ class Resolver:
         fresh: bool,
     ) -> None:
         found.target[one] = self.end_of(value.endpoint)
-        found.target_host[one] = self._tables.endpoints.values[value.endpoint].host
         owner: int | None = value.far_endpoint
         if value.far_endpoint < 0:
             found.moved[one] = self._has_moved(value)
             owner = self._owner(value, time_ns)
         if owner is not None:
             found.source[one] = self.end_of(owner)
+            found.far_host[one] = self._tables.endpoints.values[owner].host
             return
         known = callers.get(self._calling(value.peer_address, int(found.target[one]), value), set())
         shared = value.peer_address in host_addresses or is_loopback(value.peer_address)
         if len(known) == 1:
-            found.source[one] = next(iter(known))
+            found.source[one] = caller = next(iter(known))
+            found.far_host[one] = self._tables.endpoints.values[self.ends.values[caller].endpoint].host
         elif known or (shared and fresh):
             found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
             found.provisional |= not known

@@ -28,7 +28,7 @@ class Past:
         self._others = Rows.empty()  # what is not certain
         self._sealed = -1
         self._left_out: tuple[int, ...] | None = None
-        self._target_host = np.empty(0, np.int64)
+        self._far_host = np.empty(0, np.int64)
         self._moved = np.empty(0, np.bool_)
 
     def together(self, span: Span, resolved: Resolved, settle: Settle) -> Rows:
@@ -44,18 +44,18 @@ class Past:
             self._sealed, self._left_out = span.sealed, span.left_out
         elif self._left_out != span.left_out:
             self._sealed = -1  # so few rows that nothing is worth keeping
-        self._target_host, self._moved = resolved.target_host, resolved.moved
+        self._far_host, self._moved = resolved.far_host, resolved.moved
         return joined([self._rows, self._others, *loose])
 
     def _news(self, span: Span, resolved: Resolved) -> list[Rows] | None:
         """What was added since the last merge; None when that cannot be told, or what was merged does not hold."""
-        known = len(self._target_host)
+        known = len(self._far_host)
         news = [rows for number, rows in span.log if number > self._sealed]
         holds = (
             self._sealed >= 0
             and self._left_out == span.left_out
             and len(news) == span.sealed - self._sealed
-            and np.array_equal(self._target_host, resolved.target_host[:known])
+            and np.array_equal(self._far_host, resolved.far_host[:known])
             and np.array_equal(self._moved, resolved.moved[:known])
         )
         return news if holds else None
@@ -64,7 +64,7 @@ class Past:
         """Rows of addresses that changed hands are left as they are: only their own time tells whose they were."""
         stay = _each(rows, lambda part: ~resolved.moved[part.flow])
         settled = settle(_taken(rows, stay))
-        certain = _each(settled, lambda part: (part.authority != OPEN) | (resolved.target_host[part.flow] < 0))
+        certain = _each(settled, lambda part: (part.authority != OPEN) | (resolved.far_host[part.flow] < 0))
         self._rows = merge([self._rows, _taken(settled, certain)])
         self._others = joined([_taken(rows, (~stay[0], ~stay[1])), _taken(settled, (~certain[0], ~certain[1]))])
 

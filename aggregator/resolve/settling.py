@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.resolve.ends import Resolved, Resolver
-from aggregator.topology.columns import CLIENT_OWNS, OPEN, SERVER_OWNS, FlowRows, RequestRows, Rows
+from aggregator.topology.columns import FAR_END_SILENT, FAR_END_TELLS, OPEN, FlowRows, RequestRows, Rows
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.lives import Lives
 
 Ints: TypeAlias = npt.NDArray[np.int64]
-# What is known of a server's host, and times -> whose numbers count then.
+# What is known of the far end's host, and times -> whether its agent tells of them too.
 # Time -> what is known of all flows by then.
 Resolve: TypeAlias = Callable[[int], Resolved]
 Decide: TypeAlias = Callable[[HostCoverage | None, Ints], Ints]
@@ -30,8 +30,8 @@ class Settler:
         self._resolve = resolve
 
     def for_good(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
-        """For rows that are kept. Whose numbers count stays open while the server's agent may still tell its own:
-        one that is silent may only be cut off."""
+        """For rows that are kept. It stays open while the far end's agent may still tell its own: one that is silent
+        may only be cut off."""
         return self._settled(rows, resolved, now_ns, self._certain)
 
     def for_now(self, rows: Rows, resolved: Resolved, now_ns: int) -> Rows:
@@ -40,18 +40,18 @@ class Settler:
 
     @staticmethod
     def _certain(known: HostCoverage | None, times_ns: Ints) -> Ints:
-        """The server's end where its host's agent was there at the time, the client's where none was."""
+        """By whether the far end's agent was there at the time."""
         authority = np.full(len(times_ns), OPEN, np.int64)
         if known is not None:
-            authority[known.told(times_ns)] = SERVER_OWNS
-            authority[known.missed(times_ns)] = CLIENT_OWNS
+            authority[known.told(times_ns)] = FAR_END_TELLS
+            authority[known.missed(times_ns)] = FAR_END_SILENT
         return authority
 
     @staticmethod
     def _likely(known: HostCoverage | None, times_ns: Ints, now_ns: int) -> Ints:
-        authority = np.full(len(times_ns), CLIENT_OWNS, np.int64)
+        authority = np.full(len(times_ns), FAR_END_SILENT, np.int64)
         if known is not None:
-            authority[known.covers(times_ns, now_ns)] = SERVER_OWNS
+            authority[known.covers(times_ns, now_ns)] = FAR_END_TELLS
         return authority
 
     def _settled(self, rows: Rows, resolved: Resolved, now_ns: int, decide: Decide) -> Rows:
@@ -92,10 +92,10 @@ class Settler:
         return ids
 
     def _authority(self, rows: FlowRows | RequestRows, ids: Ints, resolved: Resolved, decide: Decide) -> Ints:
-        """Of rows that are open yet, by the host of their server where that is one of ours."""
+        """Of rows that are open yet, by the host of their far end where that is one of ours."""
         authority = rows.authority.copy()
         undecided = authority == OPEN
-        hosts, middle = resolved.target_host[ids], rows.middle_ns
+        hosts, middle = resolved.far_host[ids], rows.middle_ns
         for host in np.unique(hosts[undecided]).tolist():
             here = np.flatnonzero(undecided & (hosts == host))
             authority[here] = decide(self._coverage.get(host), middle[here])

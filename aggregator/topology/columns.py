@@ -20,8 +20,8 @@ Ints = npt.NDArray[np.int64]
 COUNTERS: tuple[str, ...] = tuple(name for name in wire.FLOW_TYPES if name not in ("bucket", "flow", "protocols"))
 COUNTER = {name: at for at, name in enumerate(COUNTERS)}
 
-# Which end owns a client row's numbers. OPEN: not known yet, decided by the row's own time when a snapshot is made.
-OPEN, SERVER_OWNS, CLIENT_OWNS = 0, 1, 2
+# Whether the far end's agent tells of a row's time too. OPEN: not known yet, decided when a snapshot is made.
+OPEN, FAR_END_TELLS, FAR_END_SILENT = 0, 1, 2
 
 # Request keys: name -> (shift, bits). The first six share `detail`, the last two share `names`.
 DETAIL_BITS = {

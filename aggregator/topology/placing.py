@@ -9,7 +9,7 @@ import numpy.typing as npt
 from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.records import SERVER
-from aggregator.topology.columns import CLIENT_OWNS, FlowRows, RequestRows, Rows
+from aggregator.topology.columns import FAR_END_SILENT, FlowRows, RequestRows, Rows
 from aggregator.topology.flows import Flows, Texts
 from aggregator.topology.protocols import BARE, RECOGNISED
 from aggregator.topology.tallies import has, largest_first, numbered, total, union
@@ -121,12 +121,16 @@ def _edges_of_requests(edges: Ints, spoken: Ints, ways: int) -> Ints:
 
 
 def _placed(rows: FlowRows | RequestRows, way: Ints, ways: int, edge: Ints, flows: Flows) -> Placed:
-    """What counts: the server's rows, and the client's where the server's end cannot tell; the client's alone if it
-    never did."""
+    """What counts: the server's rows where its agent was there whenever the client's was; else the client's where that
+    one was there whenever the server's was; else the server's, and the client's of times when the server's was not.
+
+    The last is near the truth only: where an agent begins, a row of the other end has the time before and after.
+    """
     role = flows.facts.role[rows.flow]
-    server = role == SERVER
-    heard = has(way[server], ways)
-    counts = server | (rows.authority == CLIENT_OWNS) | flows.shared[rows.flow] | ~heard[way]
+    server, alone = role == SERVER, rows.authority == FAR_END_SILENT
+    server_alone, client_alone = has(way[server & alone], ways), has(way[~server & alone], ways)
+    by_client = ~has(way[server], ways) | (client_alone & ~server_alone)
+    counts = np.where(by_client[way], ~server, server | alone) | (flows.shared[rows.flow] & ~server)
     return Placed(way, edge, role, counts)
 
 

@@ -180,3 +180,30 @@ def test_who_opened_is_never_guessed(two: Two) -> None:
     topology = two.world.topology()
     assert not topology.edges
     assert [dict(host.dropped) for host in topology.hosts if host.dropped] == [{"direction_unknown_bytes": 330}]
+
+
+def test_an_end_whose_agent_begins_under_load_counts_nothing_twice(two: Two) -> None:
+    """The client's rows have their own times: one begins before the server's agent and ends after it began."""
+    two.call(1)
+    two.alpha.tells(0, 1)
+    two.call(10)
+    two.serve(6)
+    two.alpha.tells(1, 2)
+    two.beta.tells(1.6, 2.6)
+    two.call(20)
+    two.serve(20)
+    two.alpha.tells(2, 3)
+    two.beta.tells(2.6, 3.6)
+    edge = two.world.edges(4)[PAIR]
+    assert (edge.requests, edge.client_side.requests, edge.server_side.requests) == (31, 31, 26)
+
+
+def test_an_end_whose_agent_begins_late_leaves_the_others_numbers(two: Two) -> None:
+    two.serve(1)
+    two.beta.tells(0, 1)
+    two.serve(10)
+    two.call(6)
+    two.beta.tells(1, 2)
+    two.alpha.tells(1.6, 2.6)
+    edge = two.world.edges(4)[PAIR]
+    assert (edge.requests, edge.client_side.requests, edge.server_side.requests) == (11, 6, 11)
