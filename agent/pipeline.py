@@ -7,7 +7,6 @@ kernel --announcements--> host, dictionary --notes--> outbox --batches--> report
 import asyncio
 import os
 import platform
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from agent.settings import VERSION, Settings
 from agent.telemetry import Telemetry
 from agent.watch import Watch
 from telemetry.log import Log, fault
+from telemetry.process import stopped_by_signals
 
 DONE, REFUSED = 0, 4
 _LONGEST_POLL_SECONDS = 0.5
@@ -44,7 +44,7 @@ OpenKernel: TypeAlias = Callable[[Path], Kernel]
 async def run(settings: Settings, stop: asyncio.Event | None = None, open_kernel: OpenKernel | None = None) -> int:
     """Watches and reports until `stop` is set, or a signal comes when there is none. Returns the exit status."""
     log = Log(settings.host)
-    stop = stop or _stopped_by_signals(log)
+    stop = stop or stopped_by_signals(log, "agent_stopping")
     try:
         return await Agent(settings, log, stop, open_kernel or _open_real_kernel).run()
     except KernelRefused as refused:
@@ -218,16 +218,3 @@ def _cgroup_places(settings: Settings) -> tuple[Path, Path]:
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _stopped_by_signals(log: Log) -> asyncio.Event:
-    stop = asyncio.Event()
-
-    def leave(name: str) -> None:
-        if not stop.is_set():
-            log.write("agent_stopping", reason=name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, partial(leave, number.name))
-    return stop

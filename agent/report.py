@@ -44,6 +44,8 @@ _REFUSALS = {
     grpc.StatusCode.PERMISSION_DENIED: "use a token or certificate that may report",
     grpc.StatusCode.FAILED_PRECONDITION: "use an agent and an aggregator of neighbouring versions",
     grpc.StatusCode.INVALID_ARGUMENT: "use an agent and an aggregator of neighbouring versions",
+    grpc.StatusCode.ALREADY_EXISTS: "give each agent a name of its own with --host, or end the other one",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "name another aggregator with --aggregator: this one is full",
     grpc.StatusCode.UNIMPLEMENTED: "name the aggregator's port for agents (7170) with --aggregator",
 }
 

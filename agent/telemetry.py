@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from plumbline.v1.flow_pb2 import PROTOCOL_TCP
@@ -19,6 +18,7 @@ from agent.rights import are_missing, listed
 from agent.settings import VERSION
 from agent.watch import Watch
 from telemetry.log import Log
+from telemetry.process import resident_bytes
 
 _LOW_COVERAGE = 0.5
 _UNREADABLE_EFFECT = (
@@ -189,8 +189,3 @@ class Telemetry(Collector):
 
     def _lag_seconds(self) -> float:
         return max(0.0, time.time() - self._oldest_ns / 1e9) if self._oldest_ns else 0.0
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096

@@ -170,7 +170,7 @@ class Estate:
         """Lets old rows take less room. To be called every few seconds."""
         presence = tuple((len(one.covered), one.is_stale(now_ns)) for one in self._coverage.values())
         if presence != self._presence:
-            # An agent came, went or came back: whose numbers count may be certain now where it was not.
+            # An agent came, went or came back: which end tells of what may be certain now where it was not.
             self._presence = presence
             self._hot.settle_open(lambda rows: self._snapshots.settled(rows, now_ns))
         self._hot.age(now_ns, lambda rows: self._snapshots.settled(rows, now_ns))
@@ -213,7 +213,8 @@ class Estate:
             raise ValueError(f"This checkpoint is of another format than {_CHECKPOINT_FORMAT.decode().strip()!r}.")
         held = pickle.loads(content[len(_CHECKPOINT_FORMAT) :])  # noqa: S301 - our own file, behind a checksum
         estate = cls(settings)
-        (estate._ingest.tables, estate._ingest.dropped), (claims, ours), rest = held
+        ingest, (claims, ours), rest = held
+        estate._ingest.restore(*ingest)
         estate._dns, estate._coverage, hot, estate._lives, estate._first_seen = rest
         estate._hot.restore(*hot)
         estate._ownership.remember(ours)

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from aggregator.live import Live
 from aggregator.settings import VERSION
+from telemetry.process import resident_bytes
 
 
 @dataclass(slots=True)
@@ -87,7 +87,3 @@ def _counters(totals: Totals, live: Live | None) -> Iterator[tuple[str, str, flo
     yield "sent_changes", "Changes sent to watchers.", totals.sent_changes
     yield "exports", "Exports served.", totals.exports
     yield "checkpoints", "Checkpoints written.", totals.checkpoints
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

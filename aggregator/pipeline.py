@@ -5,11 +5,9 @@ agents --batches--> reporting --> store (journal, estate) --snapshots--> live --
 """
 
 import asyncio
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any, Final
 
 from aggregator.catalog.watching import Catalog
@@ -27,6 +25,7 @@ from aggregator.settings import VERSION, ListenerSecurity, Settings
 from aggregator.store import Store
 from aggregator.telemetry import Telemetry
 from telemetry.log import Log, fault
+from telemetry.process import stopped_by_signals
 
 DONE, WRONG_USE, REFUSED = 0, 2, 4
 _CATALOG_SECONDS: Final = 2.0
@@ -36,7 +35,7 @@ _CHECKPOINT_LOOK_SECONDS: Final = 5.0
 async def run(settings: Settings, stop: asyncio.Event | None = None) -> int:
     """Gathers and serves until `stop` is set, or a signal comes when there is none. Returns the exit status."""
     log = Log(socket.gethostname())
-    stop = stop or _stopped_by_signals(log)
+    stop = stop or stopped_by_signals(log, "aggregator_stopping")
     try:
         await Aggregator(settings, log, stop).run()
     except NotBound as error:
@@ -184,16 +183,3 @@ async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(seconds)
         await chore()
-
-
-def _stopped_by_signals(log: Log) -> asyncio.Event:
-    stop = asyncio.Event()
-
-    def leave(name: str) -> None:
-        if not stop.is_set():
-            log.write("aggregator_stopping", reason=name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, partial(leave, number.name))
-    return stop

@@ -17,14 +17,14 @@ from prometheus_client.registry import Collector
 from aggregator.catalog.model import Problem
 from aggregator.catalog.watching import Refreshed
 from aggregator.live import Live
-from aggregator.metrics import Own, Totals, metrics_of, resident_bytes
+from aggregator.metrics import Own, Totals, metrics_of
 from aggregator.records import Refused
 from aggregator.store import Taken
 from telemetry.log import Log, fault
+from telemetry.process import resident_bytes
 
 _MOST_STANDING: Final = 10_000
-# A stranger's hello is told of before it is found to be none.
-_LONGEST_WORD: Final = 128
+_QUIET_SECONDS: Final = 600.0
 # A loop that did not make a snapshot for so long stands still.
 _LONGEST_ROUND_SECONDS: Final = 60.0
 # Of a column, to know how many rows a message has without unpacking it.
@@ -32,7 +32,7 @@ _FLOW_ID_BYTES: Final = 4
 
 
 class Telemetry(Collector):
-    """An abnormal state is told when it begins and when it ends, however often it is met in between."""
+    """An abnormal state is told once, however often it is met; and anew after ten minutes in which it was not."""
 
     def __init__(self, log: Log) -> None:
         self.started = time.time()
@@ -41,7 +41,7 @@ class Telemetry(Collector):
         self._totals = Totals()
         self._minute = Totals()
         self._agents: Counter[str] = Counter()
-        self._standing: set[tuple[str, str]] = set()
+        self._standing: dict[tuple[str, str], float] = {}  # when it was last met
         self._left_out: dict[str, tuple[str, ...]] = {}
         self._checkpoint_bytes = 0
         self._catalog_problems = 0
@@ -49,19 +49,17 @@ class Telemetry(Collector):
     # --- agents ---
 
     def agent_connected(self, hello: Hello) -> None:
-        host = hello.host[:_LONGEST_WORD]
-        self._agents[host] += 1
-        version, boot_id = hello.agent_version[:_LONGEST_WORD], hello.boot_id[:_LONGEST_WORD]
-        self._log.write("agent_connected", agent=host, agent_version=version, boot_id=boot_id)
+        self._agents[hello.host] += 1
+        self._log.write("agent_connected", agent=hello.host, agent_version=hello.agent_version, boot_id=hello.boot_id)
 
     def agent_left(self, hello: Hello) -> None:
-        host = hello.host[:_LONGEST_WORD]
-        self._agents[host] -= 1
-        if not self._agents[host]:
-            del self._agents[host]
-        self._log.write("agent_left", agent=host)
+        self._agents[hello.host] -= 1
+        if not self._agents[hello.host]:
+            del self._agents[hello.host]
+        self._log.write("agent_left", agent=hello.host)
 
     def agent_refused(self, hello: Hello, refused: Refused) -> None:
+        """A stranger's words may be of any length."""
         self._count("refused", refused.reason)
         if self._begins("agent_refused", f"{hello.host[:100]} {refused.reason}"):
             self._log.write("agent_refused", agent=hello.host[:100], reason=str(refused))
@@ -103,7 +101,7 @@ class Telemetry(Collector):
         for totals in (self._totals, self._minute):
             totals.checkpoints += 1
         for event in ("journal_failed", "checkpoint_failed"):
-            self._standing.discard((event, ""))
+            self._standing.pop((event, ""), None)
 
     def checkpoint_failed(self, sentence: str) -> None:
         if self._begins("checkpoint_failed", ""):
@@ -150,7 +148,7 @@ class Telemetry(Collector):
     def snapshots_made(self, error: Exception | None) -> None:
         """After each round: what kept one of them from being made, or None."""
         if error is None:
-            self._standing.discard(("snapshot_failed", ""))
+            self._standing.pop(("snapshot_failed", ""), None)
             return
         for totals in (self._totals, self._minute):
             totals.failed_snapshots += 1
@@ -202,9 +200,9 @@ class Telemetry(Collector):
 
     def _begins(self, event: str, key: str) -> bool:
         """Whether this is news. Strangers choose keys, so what is remembered has a bound."""
-        if (event, key) in self._standing:
-            return False
-        if len(self._standing) >= _MOST_STANDING:
+        now = time.monotonic()
+        last = self._standing.get((event, key))
+        if last is None and len(self._standing) >= _MOST_STANDING:
             self._standing.clear()
-        self._standing.add((event, key))
-        return True
+        self._standing[event, key] = now
+        return last is None or now - last >= _QUIET_SECONDS

@@ -157,17 +157,17 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
     "agent_refused": Event(
         Level.WARNING,
         ("agent", "reason"),
-        "An agent's hello cannot be accepted (its version, its name); told once an agent and reason.",
+        "An agent's hello cannot be accepted (its version, its name); told once an agent and reason in ten minutes.",
     ),
     "caller_refused": Event(
         Level.WARNING,
         ("listener", "caller", "reason"),
-        "Someone showed no token, or another one, at this listener; told once a listener and address.",
+        "Someone showed no token, or another one, at this listener; told once a listener and address in ten minutes.",
     ),
     "batch_refused": Event(
         Level.WARNING,
         ("agent", "sequence", "reason"),
-        "A batch cannot be used and is counted as refused; told once an agent and reason.",
+        "A batch cannot be used and is counted as refused; told once an agent and reason in ten minutes.",
     ),
     "host_stale": Event(
         Level.WARNING, ("stale_host", "last_seen"), "No word from this host's agent: its numbers stand still."

@@ -42,6 +42,11 @@ class Ingest:
         self._max_names = max_names
         self._max_endpoints = max_endpoints
 
+    def restore(self, tables: Tables, dropped: Counter[str]) -> None:
+        """What another start had: the tables say all of the rest."""
+        self.tables, self.dropped = tables, dropped
+        self._undirected = {one for one, flow in enumerate(tables.flows.values) if flow.role == pb.ROLE_UNSPECIFIED}
+
     def hello(self, hello: pb.Hello, received_ns: int) -> tuple[int, Epoch, bool]:
         """(host id, its epoch, whether this epoch is new). Raises Refused."""
         check_hello(hello)

@@ -7,22 +7,28 @@ from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1.columns import CONTRACT_VERSION
 from plumbline.v1.flow_pb2 import Acknowledgement, Hello, ReportRequest, ReportResponse, Welcome
 
-from aggregator.ingest.decoding import decode
+from aggregator.ingest.decoding import check_hello, decode
 from aggregator.journal import JournalFailed
 from aggregator.live import Live
 from aggregator.outputs.refusals import CannotServe, Refusal
 from aggregator.records import HostKey, Refused
 from aggregator.settings import VERSION
 from aggregator.telemetry import Telemetry
+from aggregator.topology.graph import stamp
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _HELLO_SECONDS: Final = 30.0
 _MOST_STREAMS: Final = 10_000
+_REFUSALS: Final = {
+    "version": Refusal.VERSION,
+    "taken": Refusal.TAKEN,
+    "full": Refusal.FULL,
+    "hosts_full": Refusal.FULL,
+}
 
 
 class Reporting:
@@ -37,7 +43,7 @@ class Reporting:
     async def report(self, requests: AsyncIterator[bytes], send: Send) -> None:
         """Until the agent ends it. Raises CannotServe."""
         hello = await self._hello(requests)
-        with self._admitted(hello):
+        with self._refusing(hello), self._admitted(hello):
             try:
                 await self._converse(hello, requests, send)
             except JournalFailed as error:
@@ -76,21 +82,25 @@ class Reporting:
         return request.hello
 
     async def _welcome(self, hello: Hello, send: Send) -> int:
-        payload = ReportRequest(hello=hello).SerializeToString()
-        try:
-            acknowledged = await self._live.hello(hello, payload)
-        except Refused as refused:
-            self._telemetry.agent_refused(hello, refused)
-            refusal = Refusal.VERSION if refused.reason == "version" else Refusal.WRONG
-            raise CannotServe(refusal, str(refused)) from refused
+        acknowledged = await self._live.hello(hello, ReportRequest(hello=hello).SerializeToString())
         welcome = Welcome(
             contract_version=CONTRACT_VERSION,
             aggregator_version=VERSION,
             acknowledged_sequence=acknowledged,
-            clock=_timestamp(time.time_ns()),
+            clock=stamp(time.time_ns()),
         )
         await send(ReportResponse(welcome=welcome))
         return acknowledged
+
+    @contextmanager
+    def _refusing(self, hello: Hello) -> Iterator[None]:
+        """What is wrong with this agent is counted and told before it is sent away."""
+        try:
+            check_hello(hello)
+            yield
+        except Refused as refused:
+            self._telemetry.agent_refused(hello, refused)
+            raise CannotServe(_REFUSALS.get(refused.reason, Refusal.WRONG), str(refused)) from refused
 
     @contextmanager
     def _admitted(self, hello: Hello) -> Iterator[None]:
@@ -100,9 +110,9 @@ class Reporting:
         if (boot_id, epoch) != (hello.boot_id, hello.epoch):
             who = "Another agent of this machine" if boot_id == hello.boot_id else "Another machine"
             sentence = f"{who} reports as host {hello.host!r}; give this one another name with --host."
-            raise CannotServe(Refusal.TAKEN, sentence)
+            raise Refused("taken", sentence)
         if len(self._hosts) >= _MOST_STREAMS and key not in self._hosts:
-            raise CannotServe(Refusal.FULL, f"{_MOST_STREAMS} hosts report already; start another aggregator.")
+            raise Refused("full", f"{_MOST_STREAMS} hosts report already; start another aggregator.")
         self._hosts[key] = (hello.boot_id, hello.epoch, stream)
         self._telemetry.agent_connected(hello)
         try:
@@ -160,9 +170,3 @@ def _decoded(payload: bytes) -> ReportRequest:
         return decode(payload)
     except Refused as refused:
         raise CannotServe(Refusal.WRONG, str(refused)) from refused
-
-
-def _timestamp(time_ns: int) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromNanoseconds(time_ns)
-    return stamp

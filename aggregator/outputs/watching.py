@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Final, TypeAlias
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.topology.changes import changes_between
 from aggregator.topology.filters import changes_as_filtered, filtered
+from aggregator.topology.graph import stamp
 from aggregator.topology.versions import KEPT_VERSIONS, Versioned, Versions
 
 Response: TypeAlias = pb.WatchTopologyResponse
@@ -133,12 +133,12 @@ class Watcher:
         chunks = list(_chunks(changes))
         for number, chunk in enumerate(chunks, 1):
             version = self._held.version if number == len(chunks) else before
-            yield Response(position=self._position(version), delta=pb.Delta(time=_now(), changes=chunk))
+            yield Response(position=self._position(version), delta=pb.Delta(time=stamp(time.time_ns()), changes=chunk))
 
     def _bookmark(self) -> Response:
         self._told_at = time.monotonic()
         seen = self._seen(self._held)
-        bookmark = pb.Bookmark(time=_now(), nodes=len(seen.nodes), edges=len(seen.edges))
+        bookmark = pb.Bookmark(time=stamp(time.time_ns()), nodes=len(seen.nodes), edges=len(seen.edges))
         return Response(position=self._position(self._held.version), bookmark=bookmark)
 
     def _as_filtered(self, changes: list[pb.Change]) -> list[pb.Change]:
@@ -181,9 +181,3 @@ def _chunks(changes: list[pb.Change]) -> Iterator[list[pb.Change]]:
         room -= change.ByteSize() + 4
     if chunk:
         yield chunk
-
-
-def _now() -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromNanoseconds(time.time_ns())
-    return stamp

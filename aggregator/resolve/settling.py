@@ -1,4 +1,4 @@
-"""Gives rows what only their own time can tell: whose a far address was, and which end's numbers count."""
+"""Gives rows what only their own time can tell: whose a far address was, and whether its end tells of it too."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -12,9 +12,9 @@ from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.lives import Lives
 
 Ints: TypeAlias = npt.NDArray[np.int64]
-# What is known of the far end's host, and times -> whether its agent tells of them too.
 # Time -> what is known of all flows by then.
 Resolve: TypeAlias = Callable[[int], Resolved]
+# What is known of the far end's host, and times -> whether its agent tells of them too.
 Decide: TypeAlias = Callable[[HostCoverage | None, Ints], Ints]
 
 

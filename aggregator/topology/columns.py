@@ -91,7 +91,7 @@ class Rows:
 
     @classmethod
     def of(cls, flows: Mapping[str, Ints], requests: Mapping[str, Ints]) -> "Rows":
-        """From a batch's columns, in our ids, with from_ns and to_ns. Whose numbers count is open yet."""
+        """From a batch's columns, in our ids, with from_ns and to_ns. Whether the far end tells of them is open yet."""
         return cls(
             FlowRows(
                 flow=flows["flow"],

@@ -154,16 +154,26 @@ def test_an_aggregator_with_an_empty_disk_is_told_the_definitions_again() -> Non
     run(test)
 
 
-def test_a_refusal_is_told_once_with_the_aggregators_own_sentence() -> None:
+@pytest.mark.parametrize(
+    ("code", "sentence", "remedy"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, "this aggregator speaks contract 3 and 4", "versions"),
+        (grpc.StatusCode.ALREADY_EXISTS, "another machine reports as host alpha", "--host"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "10000 hosts report already", "--aggregator"),
+    ],
+)
+def test_a_refusal_is_told_once_with_the_aggregators_own_sentence(
+    code: grpc.StatusCode, sentence: str, remedy: str
+) -> None:
     async def test() -> None:
         reports = Reports(FakeDisk())
-        reports.refuse_with = (grpc.StatusCode.FAILED_PRECONDITION, "this aggregator speaks contract 3 and 4")
+        reports.refuse_with = (code, sentence)
         server, address = await serve(reports)
         sending = Sending(Settings(host="alpha", aggregator=address))
         await asyncio.sleep(1.5)
         assert sending.events() == ["aggregator_refuses"]
-        assert sending.last()["reason"] == "this aggregator speaks contract 3 and 4"
-        assert sending.last()["remedy"]
+        assert sending.last()["reason"] == sentence
+        assert remedy in sending.last()["remedy"]
         reports.refuse_with = None
         await until(lambda: sending.reachability.connected)
         await sending.end()

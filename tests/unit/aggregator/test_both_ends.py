@@ -6,6 +6,7 @@ import pytest
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
+from aggregator.estate import Estate
 from tests.unit.aggregator.agents import World, ns
 
 ALPHA, BETA = "10.0.0.1", "10.0.0.2"
@@ -180,6 +181,13 @@ def test_who_opened_is_never_guessed(two: Two) -> None:
     topology = two.world.topology()
     assert not topology.edges
     assert [dict(host.dropped) for host in topology.hosts if host.dropped] == [{"direction_unknown_bytes": 330}]
+    # A flow is defined once; a restored estate knows it still.
+    two.world.estate = Estate.restore(two.world.settings, two.world.estate.checkpoint())
+    two.alpha.exchanges(two.web, BETA, 80, bytes_sent=5)
+    two.alpha.tells()
+    assert [dict(host.dropped) for host in two.world.topology().hosts if host.dropped] == [
+        {"direction_unknown_bytes": 335}
+    ]
 
 
 def test_an_end_whose_agent_begins_under_load_counts_nothing_twice(two: Two) -> None:

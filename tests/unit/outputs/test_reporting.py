@@ -110,6 +110,8 @@ def test_another_machine_of_the_same_name_is_refused_while_the_first_one_reports
             await second_agent.say(ReportRequest(hello=twin).SerializeToString())
             code, sentence = await second_agent.refusal()
             assert code == Code.ALREADY_EXISTS and "Another agent of this machine" in sentence
+            # Nobody but the first one was ever connected, and the operator is told why.
+            assert len(aggregator.events("agent_connected")) == len(aggregator.events("agent_refused")) == 1
             # The same machine again: its stream broke, and it does not know that we have not noticed.
             again = Stream(channel)
             assert await again.greet(one.hello(1)) == 1
