@@ -1,9 +1,8 @@
 # What a person types. Everything is idempotent; the work is done by scripts/.
 PYTHON := .venv/bin/python
 PRODUCT := agent aggregator cli telemetry
-BENCH := aggregator impact agent_memory start kernel_cost
 
-.PHONY: help setup up down test check lint proto bench demo lock clean
+.PHONY: help setup up down install test test-cluster test-long check lint proto bench demo lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,8 +16,17 @@ up: setup  ## start agent and aggregator on this machine, and say where to look
 down:  ## end what `make up` began
 	@scripts/daemons down
 
+install:  ## for systemd: into /opt/plumbline, with units (DESTDIR=DIR: only lay the files out there)
+	@scripts/install
+
 test: .setup-dev lint  ## everything that needs no Kubernetes: lint, unit, this kernel, the miniature cluster
 	@$(PYTHON) -m pytest
+
+test-cluster: .setup-cluster  ## the shipped images and chart in a real Kubernetes, of KUBECONFIG or its own
+	@$(PYTHON) -m pytest -m kubernetes -s tests/kubernetes
+
+test-long: .setup-long  ## what takes too long for make test: soak, fault runs, other kernels; root, about an hour
+	@$(PYTHON) -m pytest -m long
 
 check: .setup-dev lint  ## the fast part of it: lint and unit
 	@$(PYTHON) -m pytest tests/unit
@@ -30,7 +38,7 @@ proto: .setup-dev  ## generate the contract's Python code
 	@scripts/proto
 
 bench: .setup-dev  ## measure what the product costs (docs/performance.md): root, a quarter of an hour
-	@for name in $(BENCH); do echo "== $$name"; $(PYTHON) -m bench.$$name || exit; done
+	@$(PYTHON) -m bench.table
 
 demo: .setup-dev  ## a shop on two hosts in the miniature cluster, live, until Ctrl-C
 	@$(PYTHON) -m tests.cluster.demo
@@ -41,6 +49,12 @@ lock:  ## choose the pinned versions anew
 clean: down  ## remove what was installed and built in this checkout
 	@rm -rf .venv .run tests/*/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: .setup-dev
+.PHONY: .setup-dev .setup-cluster .setup-long
 .setup-dev:
 	@scripts/setup dev
+
+.setup-cluster:
+	@scripts/setup cluster
+
+.setup-long:
+	@scripts/setup long

@@ -3,13 +3,14 @@
 Pure. Counts are only ever added up: no order of adding, widening and taking changes a total.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1.columns import FLOW_TYPES, REQUEST_TYPES, Columns
+from plumbline.v1.columns import FLOW_TYPES, REQUEST_TYPES, RESOURCE_TYPES, Columns
+from plumbline.v1.flow_pb2 import RESOURCE_KIND_CPU_LIMIT, RESOURCE_KIND_MEMORY
 
 SECOND_NS = 1_000_000_000
 MOST_WAITING_ROWS = 100_000
@@ -23,11 +24,14 @@ _WIDTHS_NS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Which columns say what is counted; the others are added up, but for `unions`, which are merged by OR."""
+    """Which columns say what is counted; the others are added up, but for `unions`, which are merged by OR, for
+    `maxima`, and for `lasts`: of those the latest row holds whose `known` has that bit."""
 
     types: dict[str, str]
     keys: tuple[str, ...]
     unions: tuple[str, ...] = ()
+    maxima: tuple[str, ...] = ()
+    lasts: Mapping[str, int] = field(default_factory=dict)
 
 
 def _without_bucket(types: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -38,6 +42,17 @@ FLOWS = Form(_without_bucket([*FLOW_TYPES.items()]), ("flow",), ("protocols",))
 REQUESTS = Form(
     _without_bucket([*REQUEST_TYPES.items()]),
     ("flow", "name", "host", "latency_bucket", "code", "kind", "protocol", "operation", "outcome"),
+)
+RESOURCES = Form(
+    _without_bucket([*RESOURCE_TYPES.items()]),
+    ("endpoint",),
+    ("known",),
+    ("memory_most_bytes",),
+    {
+        "memory_bytes": 1 << RESOURCE_KIND_MEMORY,
+        "memory_limit_bytes": 1 << RESOURCE_KIND_MEMORY,
+        "cpu_limit_millicores": 1 << RESOURCE_KIND_CPU_LIMIT,
+    },
 )
 
 
@@ -53,26 +68,33 @@ class Portion:
     """Rows of one span; columns without "bucket", ids as in the contract."""
 
     span: Span
-    flows: Columns
-    requests: Columns
+    flows: Columns = field(default_factory=lambda: _NO_FLOWS)
+    requests: Columns = field(default_factory=lambda: _NO_REQUESTS)
+    resources: Columns = field(default_factory=lambda: _NO_RESOURCES)
 
     @property
     def rows(self) -> int:
-        return len(self.flows["flow"]) + len(self.requests["flow"])
+        return len(self.flows["flow"]) + len(self.requests["flow"]) + len(self.resources["endpoint"])
 
 
 def empty(form: Form) -> Columns:
     return {name: np.empty(0, kind) for name, kind in form.types.items()}
 
 
+_NO_FLOWS: Columns = empty(FLOWS)
+_NO_REQUESTS: Columns = empty(REQUESTS)
+_NO_RESOURCES: Columns = empty(RESOURCES)
+
+
 def coalesce(parts: Sequence[Columns], form: Form) -> Columns:
-    """One row for all rows of one key."""
+    """One row for all rows of one key; parts in the order of their times."""
+    parts = [part for part in parts if len(part[form.keys[0]])]
     if not parts:
         return empty(form)
     columns: Columns = {
         name: np.concatenate([np.asarray(part[name], kind) for part in parts]) for name, kind in form.types.items()
     }
-    if len(columns["flow"]) < 2:
+    if len(columns[form.keys[0]]) < 2:
         return columns
     words = _packed(columns, form.keys)
     order = np.lexsort(words)
@@ -84,7 +106,10 @@ def coalesce(parts: Sequence[Columns], form: Form) -> Columns:
     if new.all():
         return columns
     starts = np.flatnonzero(new)
-    return {name: _merged(name, column[order], starts, form) for name, column in columns.items()}
+    merged = {name: _merged(name, column[order], starts, form) for name, column in columns.items()}
+    for name, bit in form.lasts.items():
+        merged[name] = _last(columns[name][order], columns["known"][order].astype(np.int64) & bit, starts)
+    return merged
 
 
 class Waiting:
@@ -138,7 +163,7 @@ class Waiting:
             del self._portions[portion.span]
             self.rows -= portion.rows
         for group in several:
-            self._replace(group)
+            self._replace(sorted(group, key=lambda portion: portion.span.to_ns))
 
     def _replace(self, group: list[Portion]) -> None:
         span = Span(min(portion.span.from_ns for portion in group), max(portion.span.to_ns for portion in group))
@@ -150,6 +175,7 @@ class Waiting:
             span,
             coalesce([portion.flows for portion in group], FLOWS),
             coalesce([portion.requests for portion in group], REQUESTS),
+            coalesce([portion.resources for portion in group], RESOURCES),
         )
         self._portions[span] = merged
         self.rows += merged.rows
@@ -164,11 +190,12 @@ def _wide(span: Span, now_ns: int) -> tuple[int, int]:
 
 def _split(portion: Portion, rows: int) -> tuple[Portion, Portion]:
     flows = min(rows, len(portion.flows["flow"]))
-    requests = rows - flows
-    return (
-        Portion(portion.span, _rows(portion.flows, slice(flows)), _rows(portion.requests, slice(requests))),
-        Portion(portion.span, _rows(portion.flows, slice(flows, None)), _rows(portion.requests, slice(requests, None))),
-    )
+    requests = min(rows - flows, len(portion.requests["flow"]))
+    ends = (flows, requests, rows - flows - requests)
+    parts = (portion.flows, portion.requests, portion.resources)
+    heads = (_rows(part, slice(end)) for part, end in zip(parts, ends, strict=True))
+    tails = (_rows(part, slice(end, None)) for part, end in zip(parts, ends, strict=True))
+    return Portion(portion.span, *heads), Portion(portion.span, *tails)
 
 
 def _rows(columns: Columns, which: slice) -> Columns:
@@ -196,6 +223,14 @@ def _merged(
 ) -> npt.NDArray[np.generic]:
     if name in form.keys:
         return ordered[starts]
-    how = np.bitwise_or if name in form.unions else np.add
+    how = np.bitwise_or if name in form.unions else np.maximum if name in form.maxima else np.add
     merged: npt.NDArray[np.generic] = how.reduceat(ordered, starts)
     return merged
+
+
+def _last(
+    ordered: npt.NDArray[np.generic], known: npt.NDArray[np.generic], starts: npt.NDArray[np.intp]
+) -> npt.NDArray[np.generic]:
+    """Of each group the last that is known; 0 where none is."""
+    at = np.maximum.reduceat(np.where(known != 0, np.arange(len(ordered)), -1), starts)
+    return np.where(at >= 0, ordered[at], np.zeros(1, ordered.dtype))

@@ -3,7 +3,7 @@
 Contract ids are given once and never used again. Rows are translated as columns; Python runs for new ids only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ from plumbline.v1.columns import FIRST_NAME_ID, NO_NAME, OTHER_NAME, UNNAMED, Co
 from plumbline.v1.flow_pb2 import FlowDefinition, NameDefinition, NameKind
 
 from agent.records import NO_ADDRESS, KernelFlow
+from agent.succession.legacy import ROW, Meanings, Rows
 
 Ids: TypeAlias = npt.NDArray[np.uint64]
 
@@ -19,20 +20,19 @@ _SECOND_NS = 1_000_000_000
 # A flow without an open connection is struck from the kernel's table after so long without a count. What it
 # meant is known for longer: a datagram socket counts under the old id when it wakes up.
 _KERNEL_IDLE_NS = 600 * _SECOND_NS
+# While others find no room: what is used less than once a minute makes place.
+_PRESSED_IDLE_NS = 60 * _SECOND_NS
 _MEANING_IDLE_NS = 24 * 3600 * _SECOND_NS
 # Definitions that are kept at most, also while nobody takes them. What is new then counts as (other).
 MOST_FLOWS = 65_536
 MOST_NAMES = 65_536
-_ROW = np.dtype(
-    [("key", "u8"), ("value", "u4"), ("endpoint", "u4"), ("last_ns", "i8"), ("open", "i8"), ("struck", "?")]
-)
 
 
 class IdTable:
     """Rows sorted by key, found by binary search for a whole column at once."""
 
     def __init__(self) -> None:
-        self.rows = np.zeros(0, _ROW)
+        self.rows = np.zeros(0, ROW)
         self._new: dict[int, tuple[Any, ...]] = {}
 
     def add(self, key: int, value: int, endpoint: int, now_ns: int) -> None:
@@ -54,6 +54,11 @@ class IdTable:
         at = int(np.searchsorted(self.rows["key"], np.uint64(key)))
         return int(self.rows["endpoint"][at]) if at < len(self.rows) and self.rows["key"][at] == key else 0
 
+    def settled(self) -> Rows:
+        """Every row."""
+        self._settle()
+        return self.rows
+
     def keep(self, which: npt.NDArray[np.bool_]) -> None:
         self._settle()
         self.rows = self.rows[which]
@@ -61,7 +66,7 @@ class IdTable:
     def _settle(self) -> None:
         if not self._new:
             return
-        new = np.array(list(self._new.values()), _ROW)
+        new = np.array(list(self._new.values()), ROW)
         self._new.clear()
         # Told again, a flow keeps its open connections.
         _, before, again = np.intersect1d(self.rows["key"], new["key"], return_indices=True)
@@ -83,6 +88,8 @@ class Dictionary:
         self._new_flows: list[FlowDefinition] = []
         self._new_names: list[NameDefinition] = []
         self.names_refused = 0
+        # Kernel ids of flows whose cgroup is gone.
+        self._left: set[int] = set()
 
     @property
     def full(self) -> bool:
@@ -168,23 +175,68 @@ class Dictionary:
         names = [NameDefinition(id=known, kind=kind, text=text) for (kind, text), known in self._name_ids.items()]
         return flows, names
 
-    def strike_idle(self, now_ns: int) -> tuple[list[int], list[int]]:
+    def rows(self) -> tuple[Rows, Rows]:
+        """What the kernel's ids of flows and names are here."""
+        return self._flows.settled(), self._names.settled()
+
+    def inherit(self, meanings: Meanings, endpoints: Mapping[int, int]) -> None:
+        """Before anything was learned: what an agent before us knew, all of it to be told again. `endpoints`: our ids
+        by its ids. What it did not define is learned when it counts."""
+        ours = np.zeros(max((one.id for one in meanings.notes.flow_definitions), default=0) + 1, np.uint32)
+        for told in meanings.notes.flow_definitions:
+            definition = FlowDefinition()
+            definition.CopyFrom(told)
+            definition.ClearField("id")
+            definition.endpoint = endpoints.get(told.endpoint, 0)
+            key = definition.SerializeToString(deterministic=True)
+            ours[told.id] = definition.id = self._flow_ids.setdefault(key, told.id)
+            if definition.id == told.id:
+                self._new_flows.append(definition)
+        self._next_flow = len(ours)
+        flows = meanings.flows[meanings.flows["value"] < len(ours)]
+        translated = np.zeros(max(endpoints, default=0) + 1, np.uint32)
+        translated[list(endpoints)] = list(endpoints.values())
+        flows["value"] = ours[flows["value"]]
+        flows["endpoint"] = translated[np.where(flows["endpoint"] < len(translated), flows["endpoint"], 0)]
+        self._flows.rows = np.sort(flows[flows["value"] > 0], order="key")
+        self._new_names += meanings.notes.names
+        self._name_ids = {(one.kind, one.text): one.id for one in meanings.notes.names}
+        self._next_name = max([FIRST_NAME_ID, *(known + 1 for known in self._name_ids.values())])
+        defined = np.array([OTHER_NAME, *self._name_ids.values()], np.uint32)
+        self._names.rows = np.sort(meanings.names[np.isin(meanings.names["value"], defined)], order="key")
+
+    def strike_idle(self, now_ns: int, pressed: bool = False) -> tuple[list[int], list[int]]:
         """Kernel ids of flows and names that it need not keep. Names lose their meaning at once, flows later."""
-        rows = self._flows.rows
-        idle = (now_ns - rows["last_ns"] > _KERNEL_IDLE_NS) & (rows["open"] <= 0) & ~rows["struck"]
+        idle_ns = _PRESSED_IDLE_NS if pressed else _KERNEL_IDLE_NS
+        rows = self._flows.settled()
+        idle = (now_ns - rows["last_ns"] > idle_ns) & (rows["open"] <= 0) & ~rows["struck"]
         rows["struck"] |= idle
-        old = now_ns - self._names.rows["last_ns"] > _KERNEL_IDLE_NS
+        old = now_ns - self._names.settled()["last_ns"] > idle_ns
         names = self._names.rows["key"][old]
         self._names.keep(~old)
         return rows["key"][idle].tolist(), names.tolist()
 
-    def forget(self, now_ns: int) -> None:
-        """Drops meanings that nothing will refer to; only while everything is delivered."""
-        rows = self._flows.rows
-        old = rows["struck"] & (now_ns - rows["last_ns"] > _MEANING_IDLE_NS)
+    def strike(self, flows: Iterable[int]) -> list[int]:
+        """Those of them that have no open connection: their cgroup is gone, so that nobody will count under them."""
+        rows = self._flows.settled()
+        left = np.isin(rows["key"], np.array(list(flows), np.uint64)) & (rows["open"] <= 0)
+        rows["struck"] |= left
+        self._left |= (keys := set(rows["key"][left].tolist()))
+        return list(keys)
+
+    def forget(self, now_ns: int, delivered: bool) -> None:
+        """Drops meanings that nothing will refer to. `delivered`: nor does anything that waits."""
+        rows = self._flows.settled()
+        old = now_ns - rows["last_ns"] > _MEANING_IDLE_NS
+        old |= np.isin(rows["key"], np.array(list(self._left), np.uint64)) & (
+            now_ns - rows["last_ns"] > _PRESSED_IDLE_NS
+        )
         if 2 * len(rows) > MOST_FLOWS:
-            old |= rows["struck"]
-        self._flows.keep(~old)
+            old |= True
+        self._flows.keep(~(old & rows["struck"]))
+        self._left.intersection_update(self._flows.rows["key"].tolist())
+        if not delivered:
+            return
         used = set(self._flows.rows["value"].tolist())
         self._flow_ids = {key: known for key, known in self._flow_ids.items() if known in used}
         used = set(self._names.rows["value"].tolist())

@@ -1,5 +1,8 @@
 """Metrics and health over HTTP, for who looks after the agent. Serves what the telemetry says; says nothing itself."""
 
+import asyncio
+import errno
+import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -10,6 +13,47 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from agent.settings import split_address
 from agent.telemetry import Telemetry
+from telemetry.log import Log
+
+_PATIENT_TRIES, _PAUSE_SECONDS, _LONG_PAUSE_SECONDS = 50, 0.2, 2.0
+
+
+class Metrics:
+    """Where they are asked for. After a hand-over the address may be the old agent's for a moment more."""
+
+    def __init__(self, telemetry: Telemetry, address: str | None, log: Log) -> None:
+        self._telemetry = telemetry
+        self._address = address
+        self._log = log
+        self._waits = False
+
+    def serve(self, waits: bool) -> bool:
+        """False where the address cannot be had, which is told. `waits`: somebody who has it will leave it."""
+        if self._address is None:
+            return True
+        try:
+            serve(self._telemetry, self._address)
+        except OSError as error:
+            self._waits = waits and error.errno == errno.EADDRINUSE
+            if not self._waits:
+                self._refused(error.strerror or str(error))
+            return self._waits
+        self._waits = False
+        self._log.write("metrics_served", address=self._address)
+        return True
+
+    async def serve_at_last(self) -> None:
+        """Told once if the other one keeps it for long; it is tried until it can be had."""
+        tries = 0
+        while self._waits:
+            tries += 1
+            if tries == _PATIENT_TRIES:
+                self._refused(os.strerror(errno.EADDRINUSE))
+            await asyncio.sleep(_PAUSE_SECONDS if tries < _PATIENT_TRIES else _LONG_PAUSE_SECONDS)
+            self.serve(waits=True)
+
+    def _refused(self, reason: str) -> None:
+        self._log.write("metrics_refused", address=self._address, reason=reason, remedy="choose another --metrics")
 
 
 def serve(telemetry: Telemetry, address: str) -> ThreadingHTTPServer:

@@ -4,27 +4,14 @@ Pure; used from one thread. A batch stays as it was until it is acknowledged; ev
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
-from plumbline.v1.columns import Columns, pack_flows, pack_requests
-from plumbline.v1.flow_pb2 import (
-    Batch,
-    DnsAnswer,
-    FlowDefinition,
-    HostStatus,
-    LocalEndpoint,
-    MissingPart,
-    NameDefinition,
-    Ownership,
-    ReasonCount,
-    TimeBucket,
-)
+from plumbline.v1.flow_pb2 import Batch, DnsAnswer, FlowDefinition, LocalEndpoint, NameDefinition, Ownership
 
-from agent.coalescing import FLOWS, REQUESTS, Form, Portion, Waiting, empty
+from agent.coalescing import Portion, Waiting
+from agent.packing import Status, host_status, put_rows
 
 MOST_IN_FLIGHT = 4
 # Together below gRPC's usual limit of 4 MB for a message.
@@ -32,6 +19,8 @@ _MOST_BATCH_ROWS = 16_000
 _MOST_NOTE_BYTES = 1_000_000
 # Of each kind, while nobody takes them: ranges of owned addresses, and answers of DNS.
 MOST_NOTES = 20_000
+# Batches that an aggregator had acknowledged, and knew nothing of when it came back.
+FORGOTTEN = "forgotten_batches"
 
 Note: TypeAlias = LocalEndpoint | FlowDefinition | NameDefinition | Ownership | DnsAnswer
 
@@ -49,34 +38,11 @@ _NOTE_KEYS: Mapping[str, Callable[..., object]] = {
 _DEFINITIONS = ("endpoints", "flow_definitions", "names")
 
 
-@dataclass(slots=True)
-class Status:
-    """What a host status will say; counts add up until it is sent."""
-
-    time_ns: int
-    missing: list[MissingPart] = field(default_factory=list)
-    addresses: list[bytes] = field(default_factory=list)
-    lost: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    parsed_bytes: int = 0
-    all_bytes: int = 0
-
-    def add(self, later: "Status") -> None:
-        self.time_ns, self.missing, self.addresses = later.time_ns, later.missing, later.addresses
-        self.lost.update(later.lost)
-        self.dropped.update(later.dropped)
-        self.parsed_bytes += later.parsed_bytes
-        self.all_bytes += later.all_bytes
-
-    @property
-    def urgent(self) -> bool:
-        return bool(self.lost or self.dropped)
-
-
 @dataclass(frozen=True, slots=True)
 class InFlight:
     batch: Batch
     oldest_ns: int
+    is_restated: bool = False
 
 
 class Outbox:
@@ -90,9 +56,19 @@ class Outbox:
         self._in_flight: deque[InFlight] = deque()
         self._notes: dict[str, dict[object, Note]] = {name: {} for name in _NOTE_KEYS}
         self._given_up: Counter[str] = Counter()
+        self._forgotten = 0
         self._status: Status | None = None
         self._pressing = False
         self._last_cut_ns = 0
+
+    @classmethod
+    def of(cls, acknowledged: int, batches: Sequence[Batch], now_ns: int) -> "Outbox":
+        """What somebody else could not deliver, under its numbers."""
+        outbox = cls()
+        outbox.acknowledged = acknowledged
+        outbox._in_flight.extend(InFlight(batch, now_ns) for batch in batches)
+        outbox._next_sequence = max([acknowledged, *(batch.sequence for batch in batches)]) + 1
+        return outbox
 
     @property
     def in_flight(self) -> list[Batch]:
@@ -132,18 +108,24 @@ class Outbox:
                 del kept[next(iter(kept))]
                 self._given_up[f"{field_name}_undelivered"] += 1
 
-    def add(self, portion: Portion, status: Status, quiet: bool = False) -> None:
-        """The counts of one interval, and what the host says about it. `quiet`: they can wait for a heartbeat."""
+    def add(self, portion: Portion, status: Status, quiet: bool = False, usage: Iterable[Portion] = ()) -> None:
+        """The counts of one interval, and what the host says about it. `quiet`: they can wait for a heartbeat, as
+        `usage` always can."""
         self.waiting.add(portion)
+        for one in usage:
+            self.waiting.add(one)
         self._pressing |= bool(portion.rows) and not quiet
         status.dropped.update(self._given_up)
         self._given_up.clear()
+        if self._forgotten:
+            status.lost[FORGOTTEN] += self._forgotten
+            self._forgotten = 0
         if self._status is None:
             self._status = status
         else:
             self._status.add(status)
-        if len(self._in_flight) >= MOST_IN_FLIGHT:
-            self.waiting.widen(status.time_ns)
+        # Whether or not there is a stream: what waits while the aggregator is away must not grow with time.
+        self.waiting.widen(status.time_ns)
 
     def cut(self, now_ns: int) -> Batch | None:
         """The next batch, in flight from now on; None while enough are, or when there is nothing to say."""
@@ -165,11 +147,19 @@ class Outbox:
         return True
 
     def restate(self, remembered: int, everything: Mapping[str, Iterable[Note]], now_ns: int) -> None:
-        """Says everything again that batches refer to, in front of what is in flight, under new numbers."""
-        flying, later = list(self._in_flight), self._notes
+        """Says everything again that batches refer to, in front of what is in flight, under new numbers.
+
+        The aggregator has none of what is in flight: `resume` came before this.
+        """
+        self._forgotten += max(0, self.acknowledged - remembered)
+        again = [flight.batch for flight in self._in_flight if flight.is_restated]
+        flying = [flight for flight in self._in_flight if not flight.is_restated]
+        later = self._notes
         self._in_flight.clear()
         self._notes = {name: {} for name in _NOTE_KEYS}
         for name in _NOTE_KEYS:
+            # What was said again before and did not arrive is said once, not once an attempt.
+            self.note(name, (note for batch in again for note in getattr(batch, name)))
             self.note(name, everything.get(name, ()))
             self._notes[name].update(later[name])
         while any(self._notes.values()):
@@ -178,6 +168,12 @@ class Outbox:
             flight.batch.sequence = self._number()
             self._in_flight.append(flight)
         self.acknowledged = remembered
+
+    def cut_all(self, now_ns: int) -> list[Batch]:
+        """Everything that is on no disk yet, in batches, for somebody else to deliver."""
+        while self.waiting.rows or any(self._notes.values()) or self._status is not None:
+            self._cut(now_ns, with_rows=True)
+        return self.in_flight
 
     def _something_to_say(self, now_ns: int) -> bool:
         if self._pressing or any(self._notes.values()):
@@ -195,15 +191,15 @@ class Outbox:
         batch = Batch(sequence=self._number())
         room = self._put_notes(batch)
         portions = self.waiting.take(_MOST_BATCH_ROWS) if with_rows and room else []
-        _put_rows(batch, portions)
+        put_rows(batch, portions)
         oldest_ns = min((portion.span.from_ns for portion in portions), default=now_ns)
         # A status says that everything until its time is delivered, so it waits for the last row.
-        if self._status is not None and not self.waiting.rows and room:
-            batch.host_status.CopyFrom(_host_status(self._status))
+        if self._status is not None and with_rows and not self.waiting.rows and room:
+            batch.host_status.CopyFrom(host_status(self._status))
             self._status = None
         self._pressing = bool(self.waiting.rows) and self._pressing
         self._last_cut_ns = now_ns
-        self._in_flight.append(InFlight(batch, oldest_ns))
+        self._in_flight.append(InFlight(batch, oldest_ns, is_restated=not with_rows))
         return batch
 
     def _put_notes(self, batch: Batch) -> bool:
@@ -218,38 +214,3 @@ class Outbox:
                 room -= note.ByteSize() + 4
                 target.append(note)
         return True
-
-
-def _put_rows(batch: Batch, portions: list[Portion]) -> None:
-    if not portions:
-        return
-    for portion in portions:
-        batch.buckets.append(
-            TimeBucket(**{"from": timestamp(portion.span.from_ns), "to": timestamp(portion.span.to_ns)})
-        )
-    batch.flows.CopyFrom(pack_flows(_bucketed([portion.flows for portion in portions], FLOWS)))
-    batch.requests.CopyFrom(pack_requests(_bucketed([portion.requests for portion in portions], REQUESTS)))
-
-
-def _bucketed(parts: list[Columns], form: Form) -> Columns:
-    columns: Columns = {
-        name: np.concatenate([empty(form)[name], *(part[name] for part in parts)]) for name in form.types
-    }
-    lengths = [len(part["flow"]) for part in parts]
-    columns["bucket"] = np.repeat(np.arange(len(parts), dtype=np.uint32), lengths)
-    return columns
-
-
-def _host_status(status: Status) -> HostStatus:
-    return HostStatus(
-        time=timestamp(status.time_ns),
-        lost=[ReasonCount(reason=reason, count=count) for reason, count in sorted(status.lost.items())],
-        dropped=[ReasonCount(reason=reason, count=count) for reason, count in sorted(status.dropped.items())],
-        coverage=min(1.0, status.parsed_bytes / status.all_bytes) if status.all_bytes else 1.0,
-        missing=status.missing,
-        addresses=status.addresses,
-    )
-
-
-def timestamp(time_ns: int) -> Timestamp:
-    return Timestamp(seconds=time_ns // 1_000_000_000, nanos=time_ns % 1_000_000_000)

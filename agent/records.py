@@ -5,13 +5,15 @@ does anything.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from plumbline.v1.columns import Columns
 from plumbline.v1.flow_pb2 import NameKind
 
 NO_ADDRESS = bytes(16)
+# Among what is attached: the program that tells of OOM kills.
+OOM_KILLS = "on_oom_victim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,16 @@ class DnsSeen:
     message: bytes
 
 
-Announcement: TypeAlias = FlowSeen | NameSeen | ListenerSeen | DnsSeen
+@dataclass(frozen=True, slots=True)
+class OomKill:
+    """The kernel ended a process for want of memory."""
+
+    cgroup_id: int
+    process_id: int
+    time_ns: int
+
+
+Announcement: TypeAlias = FlowSeen | NameSeen | ListenerSeen | DnsSeen | OomKill
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +110,53 @@ class MissingPart:
 
 @dataclass(frozen=True, slots=True)
 class OpenConnection:
-    """A connection that was open before the agent started; the role is the local end's."""
+    """A connection that was open before the agent started; the role is the local end's, 0 where nobody listens."""
 
     local_address: bytes
     local_port: int
     peer_address: bytes
     peer_port: int
     role: int
+    network_namespace: int  # inode
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an agent lets its successor go on with: the word for the layout of its maps, and descriptors by name.
+
+    Whoever received them closes them.
+    """
+
+    layout: str
+    maps: dict[str, int] = field(default_factory=dict)
+    links: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def descriptors(self) -> list[int]:
+        return [*self.maps.values(), *self.links.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Up to where the kernel's side was read: `reported` are the totals of losses that were told, by reason."""
+
+    drained_ns: int
+    reported: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the kernel's side may keep at a time, and which detail is not wanted of it now."""
+
+    # Distinct routes, hosts and DNS names, each.
+    names_each_endpoint: int = 512
+    flows_each_endpoint: int = 16_384
+    # Of requests, in one interval.
+    rows_each_endpoint: int = 16_384
+    parsers: int = 50_000
+    without_names: bool = False
+    # One bucket an octave, and no time of turns.
+    without_fine_latency: bool = False
 
 
 class KernelRefused(Exception):
@@ -122,6 +173,8 @@ class Kernel(Protocol):
 
     attached: list[str]
     missing: list[MissingPart]
+    # The maps are those of the agent before us: `go_on` comes before the first drain.
+    taken_over: bool
 
     def kernel_memory_bytes(self) -> int: ...
 
@@ -141,10 +194,48 @@ class Kernel(Protocol):
         """Cgroups with a pod, container or unit: `command` stays empty for them, so rows stay few."""
         ...
 
+    def keep_named_cgroups(self, ids: Iterable[int]) -> None:
+        """All others that were marked are no more."""
+        ...
+
+    def flows_of(self, cgroup_ids: Iterable[int]) -> list[int]:
+        """Ids of the flows that are kept of them."""
+        ...
+
     def adopt_connections(self, connections: list[OpenConnection]) -> None: ...
 
     def forget_flows(self, ids: Iterable[int]) -> None: ...
 
     def forget_names(self, ids: Iterable[int]) -> None: ...
+
+    def offer(self) -> Offer:
+        """What a successor may go on with; ours to close."""
+        ...
+
+    def stand(self) -> Stand:
+        """For a successor, after the last drain."""
+        ...
+
+    def go_on(self, stand: Stand | None) -> None:
+        """Before the first drain of maps that were taken over; None: the old agent died, and nobody knows."""
+        ...
+
+    def detach(self) -> None:
+        """Nothing is counted from now on; what was counted can still be drained."""
+        ...
+
+    def correct_shares(self) -> None:
+        """After something was forgotten: what is free again."""
+        ...
+
+    def know_inside(self, ranges: Iterable[tuple[bytes, int]]) -> None:
+        """(16 bytes address, prefix length): a server's clients from elsewhere are one from now on."""
+        ...
+
+    def limit(self, limits: Limits) -> None: ...
+
+    def parsers(self) -> int:
+        """Connections that are parsed now."""
+        ...
 
     def close(self) -> None: ...

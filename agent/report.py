@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # The C core writes connection failures to stderr by itself; they are logged once, here.
@@ -22,7 +22,9 @@ from plumbline.v1.columns import CONTRACT_VERSION
 from plumbline.v1.flow_pb2 import Batch, Hello, ReportRequest, Welcome
 from plumbline.v1.flow_pb2_grpc import ReportServiceStub
 
-from agent.outbox import Note, Outbox, timestamp
+from agent import clock
+from agent.outbox import Note, Outbox
+from agent.packing import timestamp
 from agent.reachability import Reachability
 from agent.settings import VERSION, Settings
 
@@ -68,6 +70,9 @@ class Introduction:
     epoch: int
     # Everything that batches refer to, by field of a batch: for an aggregator that lost its memory.
     restate: Callable[[], Mapping[str, Iterable[Note]]]
+    # The epoch that this one goes on from without a gap, or why there is one.
+    continues_epoch: int = 0
+    gap_reason: str = ""
 
 
 class Reporter:
@@ -87,7 +92,11 @@ class Reporter:
         """There is something new in the outbox."""
         self._changed.set()
 
-    async def flush(self, timeout_seconds: float) -> None:
+    def go_on_from(self, epoch: int, gap_reason: str) -> None:
+        """Before `run`: which epoch ours continues, or why there is a gap."""
+        self._who = replace(self._who, continues_epoch=epoch, gap_reason=gap_reason)
+
+    async def flush(self, timeout_seconds: float | None) -> None:
         """Returns when all is acknowledged, or after so long. Does not wait for the next attempt to connect."""
         self._hurry.set()
         outbox, connected = self._outbox, self._reachability.connected
@@ -162,8 +171,10 @@ class Reporter:
             cluster=self._settings.cluster,
             boot_id=self._who.boot_id,
             epoch=self._who.epoch,
-            clock=timestamp(time.time_ns()),
+            clock=timestamp(clock.now_ns()),
             interval=Duration(nanos=0),
+            continues_epoch=self._who.continues_epoch,
+            gap_reason=self._who.gap_reason,
         )
         hello.interval.FromNanoseconds(int(self._settings.interval_seconds * 1e9))
         try:
@@ -184,8 +195,10 @@ class Reporter:
                 refused=True,
             )
         remembered, acknowledged = welcome.acknowledged_sequence, self._outbox.acknowledged
-        if not self._outbox.resume(remembered):
-            self._outbox.restate(remembered, self._who.restate(), time.time_ns())
+        is_remembered = self._outbox.resume(remembered)
+        if welcome.definitions_lost or not is_remembered:
+            self._outbox.restate(remembered, self._who.restate(), clock.now_ns())
+        if not is_remembered:
             self._reachability.forgot(acknowledged, remembered)
         offset_seconds = welcome.clock.ToNanoseconds() / 1e9 - time.time()
         self._reachability.welcome(
@@ -202,14 +215,14 @@ class Reporter:
             await self._write(call, unacknowledged)
         while True:
             self._changed.clear()
-            while (batch := self._outbox.cut(time.time_ns())) is not None:
+            while (batch := self._outbox.cut(clock.now_ns())) is not None:
                 if self._outbox.unacknowledged == 1:
                     self._acknowledged_at = time.monotonic()
                 await self._write(call, batch)
             await self._changed.wait()
 
     async def _write(self, call: Any, batch: Batch) -> None:
-        batch.sent.CopyFrom(timestamp(time.time_ns()))
+        batch.sent.CopyFrom(timestamp(clock.now_ns()))
         await call.write(ReportRequest(batch=batch))
 
     async def _receive(self, call: Any) -> None:

@@ -1,7 +1,7 @@
 """Folds the text of a path as the kernel folds its hash, so that one route has one name.
 
-The rules stand in bpf/protocols/http.c: a run of digits becomes `*`, but for two digits behind a `v` that begins a
-segment, since who still calls v1 is a question; a path segment of 16 or more characters with another digit in it is
+The rules stand in bpf/protocols/http/names.c: a run of digits becomes `*`, but for two digits behind a `v` that begins
+a segment, since who still calls v1 is a question; a path segment of 16 or more characters with another digit in it is
 an identifier and becomes `*` whole.
 """
 

@@ -10,9 +10,12 @@ from plumbline.v1.flow_pb2 import PROTOCOL_TCP
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agent import clock
 from agent.alarms import Alarms
+from agent.budgets import DETAIL, Budgets
 from agent.coalescing import Portion
-from agent.outbox import Outbox, Status
+from agent.outbox import Outbox
+from agent.packing import Status
 from agent.reachability import Reachability
 from agent.rights import are_missing, listed
 from agent.settings import VERSION
@@ -69,7 +72,9 @@ class Telemetry(Collector):
         self.started = time.time()
         self.totals = Totals()
         self.clients_gone = 0
+        self.retired = False  # a successor counts, and we wait for our end
         self.watch: Watch | None = None
+        self.budgets: Budgets | None = None
         self.kernel_memory: Callable[[], int] = lambda: 0
         self._log = log
         self._outbox = outbox
@@ -85,7 +90,7 @@ class Telemetry(Collector):
 
     @property
     def alive(self) -> bool:
-        return time.monotonic() - self._last_round < self._round_seconds
+        return self.retired or time.monotonic() - self._last_round < self._round_seconds
 
     @property
     def ready(self) -> bool:
@@ -154,6 +159,11 @@ class Telemetry(Collector):
             for reason, count in sorted(counts.items()):
                 family.add_metric([reason], count)
             yield family
+        if self.budgets is not None:
+            shed = GaugeMetricFamily("plumbline_agent_shed", "1: this detail is not gathered now.", labels=["detail"])
+            for one in DETAIL:
+                shed.add_metric([one], one in self.budgets.shed)
+            yield shed
         build = GaugeMetricFamily("plumbline_agent_build_info", "Always 1.", labels=["version"])
         build.add_metric([VERSION], 1)
         yield build
@@ -169,12 +179,24 @@ class Telemetry(Collector):
         yield "lag_seconds", "Age of the oldest count that is not acknowledged.", self._lag_seconds()
         yield "working_set_bytes", "Resident memory of this process.", resident_bytes()
         yield "kernel_memory_bytes", "What the kernel keeps for this agent.", self.kernel_memory()
-        yield "coverage_ratio", "Bytes on understood connections / all bytes, since the start.", self.totals.coverage
+        yield (
+            "coverage_ratio",
+            "Bytes on understood connections / all bytes but its own reports', since the start.",
+            self.totals.coverage,
+        )
         if watch is not None:
             yield "flows", "Flows that are known.", watch.flows
             yield "names", "Routes, hosts and DNS names that are known.", watch.names
             yield "endpoints", "Local endpoints that are known.", watch.endpoints
             yield "cgroups", "Cgroups below the root.", watch.cgroups
+            yield "cgroups_read", "Containers and units whose CPU time and memory are read.", watch.cgroups_read
+            yield "network_namespaces", "Network namespaces whose addresses are known.", watch.namespaces
+            yield "listeners", "Sockets that are known to listen.", watch.listeners
+            yield "claims", "Owned addresses and ports.", watch.claims
+        if self.budgets is not None:
+            yield "used_cores", "CPU seconds a second that this process took lately.", self.budgets.throttle.used_cores
+            yield "parsers", "Connections that are parsed now.", self.budgets.parsers
+            yield "parser_budget", "Connections that may be parsed at once.", self.budgets.limits.parsers
 
     def _counters(self) -> Iterator[tuple[str, str, float]]:
         totals = self.totals
@@ -188,4 +210,4 @@ class Telemetry(Collector):
         yield "acknowledged_batches", "Batches on the aggregator's disk.", self._outbox.acknowledged
 
     def _lag_seconds(self) -> float:
-        return max(0.0, time.time() - self._oldest_ns / 1e9) if self._oldest_ns else 0.0
+        return max(0.0, (clock.now_ns() - self._oldest_ns) / 1e9) if self._oldest_ns else 0.0

@@ -5,7 +5,7 @@ Used from the kernel's thread; `everything` from any.
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,18 +16,33 @@ from plumbline.v1.columns import Columns
 from agent.coalescing import Portion, Span
 from agent.dictionary import Dictionary
 from agent.dns import parse_response
-from agent.identity.addresses import Claim
-from agent.identity.endpoints import Endpoint
 from agent.identity.host import OTHER_FLOW, Found, Host
-from agent.outbox import Note, Status, timestamp
-from agent.records import NO_ADDRESS, Announcement, DnsSeen, FlowSeen, Kernel, KernelFlow, ListenerSeen, NameSeen
+from agent.notes import endpoint_note, ownership_note
+from agent.outbox import Note
+from agent.packing import Status, timestamp
+from agent.records import (
+    NO_ADDRESS,
+    Announcement,
+    DnsSeen,
+    FlowSeen,
+    Kernel,
+    KernelFlow,
+    ListenerSeen,
+    NameSeen,
+    OomKill,
+)
+from agent.resources.usage import Usage
 from agent.routes import fold
+from agent.succession.legacy import Meanings
 from agent.text import carried
 
 _SECOND_NS = 1_000_000_000
 _LOOK_AGAIN_NS = 15 * _SECOND_NS
 _TIDY_NS = 60 * _SECOND_NS
+# A moment when all is delivered is waited for so long: what was used waits for a heartbeat most of the time.
+_PATIENCE_NS = 15 * _SECOND_NS
 UNKNOWN_FLOW = "unknown_flow"
+_WANTS_OF_ROOM = frozenset(("names_beyond_budget", "flows_as_other", "flow_table_full", "budgets_full"))
 # The kernel's catch-all: what found no room of its own.
 OTHER = KernelFlow(OTHER_FLOW, 0, NO_ADDRESS, NO_ADDRESS, 0, 0, 6, "", 0, NO_ADDRESS, 0)
 
@@ -43,34 +58,41 @@ class Observation:
     only_own: bool
     # Announced while we drained, so its counts may have come too late for it.
     new_flow: bool
+    # What containers and units used, now and then.
+    usage: Sequence[Portion] = ()
 
 
 class Watch:
     """One kernel, the host it is about, and the ids of both. `own_process_id`: who reports."""
 
-    def __init__(self, kernel: Kernel, host: Host, own_process_id: int) -> None:
+    def __init__(self, kernel: Kernel, host: Host, own_process_id: int, usage: Usage | None = None) -> None:
+        self._usage = usage
         self._own_process_id = own_process_id
         self._own_ends: set[tuple[bytes, bytes, int]] = set()
         self._own_flows: set[int] = set()
-        self._kernel = kernel
+        self.kernel = kernel
         self._host = host
         self._dictionary = Dictionary()
         self._answers: list[Note] = []
+        # Something found no room since the last tidying.
+        self._pressed = False
         self._beyond_budget: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._now_ns = self._looked_ns = self._tidied_ns = 0
         self.cgroups = self.named_cgroups = self.flows = self.names = self.endpoints = 0
+        self.claims = self.listeners = self.namespaces = 0
 
     def merge(self, found: Found, buffered: Iterable[Announcement], now_ns: int) -> None:
         """The host as it was read at the start, then what was announced meanwhile."""
         self._now_ns = self._looked_ns = self._tidied_ns = now_ns
+        self.kernel.know_inside(self._host.inside())
         self._mark_named()
-        self._kernel.adopt_connections(found.open_connections)
+        self.kernel.adopt_connections(found.open_connections)
         self.hear(buffered)
 
     def listen(self, timeout_seconds: float) -> tuple[bool, bool]:
         """Waits for announcements: whether there were any, and whether a flow was among them."""
-        heard = self._kernel.poll(timeout_seconds)
+        heard = self.kernel.poll(timeout_seconds)
         return bool(heard), self.hear(heard)
 
     def hear(self, announcements: Iterable[Announcement]) -> bool:
@@ -88,48 +110,73 @@ class Watch:
                         self._host.listener(one)
                     case DnsSeen():
                         self._learn_answer(one)
+                    case OomKill() if self._usage is not None:
+                        self._usage.killed(one)
         return flows > 0
 
     def drain(self, now_ns: int, delivered: bool) -> Observation:
         """What was counted since the last drain. `delivered`: nothing refers to old ids any more."""
         self._now_ns = now_ns
-        drained = self._kernel.drain(now_ns)
+        drained = self.kernel.drain(now_ns)
         # Announced before it was counted, so what was drained has its names now.
-        new_flow = self.hear(self._kernel.poll(0))
+        new_flow = self.hear(self.kernel.poll(0))
         if now_ns - self._looked_ns > _LOOK_AGAIN_NS:
             self._looked_ns = now_ns
             with self._lock:
                 self._host.refresh(now_ns)
+                self.kernel.know_inside(self._host.inside())
         self._mark_named()
         with self._lock:
             for flow_id in self._dictionary.unknown_flows(drained.flows, drained.requests):
-                flow = self._kernel.known_flow(flow_id)
+                flow = self.kernel.known_flow(flow_id)
                 if flow is not None:
                     self._learn_flow(flow, drained.from_ns)
             flows, requests, unknown = self._dictionary.translate(drained.flows, drained.requests, now_ns)
-            if now_ns - self._tidied_ns > _TIDY_NS:
+            if now_ns - self._tidied_ns > _TIDY_NS + (0 if delivered else _PATIENCE_NS):
                 self._tidied_ns = now_ns
                 self._tidy(now_ns, delivered)
+            usage = self._usage.take(now_ns) if self._usage is not None else ()
             notes = self._new_notes()
+        self._pressed |= not _WANTS_OF_ROOM.isdisjoint((*drained.lost, *drained.dropped))
         lost = Counter(drained.lost)
         if unknown:
             lost[UNKNOWN_FLOW] += unknown
-        status = Status(now_ns, self._missing(), self._host.own_addresses(), lost, self._dropped(drained.dropped))
-        status.parsed_bytes, status.all_bytes = _coverage(flows)
+        status = Status(now_ns, self._missing(), self._host.own_addresses())
+        status.lost, status.dropped = lost, self._dropped(drained.dropped)
+        status.parsed_bytes, status.all_bytes = self._coverage(flows)
         portion = Portion(Span(drained.from_ns, drained.to_ns), flows, requests)
         only_own = self._own_flows.issuperset(np.unique(flows["flow"]).tolist())
-        return Observation(notes, portion, status, only_own, new_flow)
+        return Observation(notes, portion, status, only_own, new_flow, usage)
 
     def everything(self) -> dict[str, list[Note]]:
         """Whatever rows may refer to, as if it were new."""
         with self._lock:
             flows, names = self._dictionary.everything()
             return {
-                "endpoints": [_endpoint(one) for one in self._host.book.all()],
+                "endpoints": [endpoint_note(one) for one in self._host.book.all()],
                 "flow_definitions": [*flows],
                 "names": [*names],
-                "ownerships": [_ownership(claim) for claim in self._host.claims.open()],
+                "ownerships": [ownership_note(claim) for claim in self._host.claims.open()],
             }
+
+    @property
+    def cgroups_read(self) -> int:
+        """Of containers and units, when they were read last."""
+        return self._usage.cgroups if self._usage is not None else 0
+
+    def meanings(self) -> Meanings:
+        """For a successor, after the last drain."""
+        told = self.everything()
+        notes = flow_pb2.Batch(
+            **{field: told[field] for field in ("endpoints", "flow_definitions", "names")}  # type: ignore[arg-type]
+        )
+        return Meanings(*self._dictionary.rows(), notes, self._host.known_namespaces())
+
+    def inherit(self, meanings: Meanings) -> None:
+        """What the agent before us knew; before anything is heard."""
+        with self._lock:
+            endpoints = self._host.inherit(meanings.notes.endpoints, meanings.namespaces)
+            self._dictionary.inherit(meanings, endpoints)
 
     def _learn_flow(self, flow: KernelFlow, time_ns: int) -> None:
         if self._dictionary.full:
@@ -151,7 +198,7 @@ class Watch:
             return
         endpoint = self._dictionary.endpoint_of(seen.flow_id)
         if not endpoint:
-            flow = self._kernel.known_flow(seen.flow_id)
+            flow = self.kernel.known_flow(seen.flow_id)
             if flow is None:
                 return
             endpoint = self._host.endpoint_of(flow, seen.time_ns).id
@@ -169,18 +216,20 @@ class Watch:
         new = self._host.take_new_named_cgroups()
         self.named_cgroups += len(new)
         if new:
-            self._kernel.mark_named_cgroups(new)
+            self.kernel.mark_named_cgroups(new)
 
     def _new_notes(self) -> dict[str, list[Note]]:
         flows, names = self._dictionary.take_new()
         answers, self._answers = self._answers, []
         self.flows, self.names = self._dictionary.flows, self._dictionary.names
         self.endpoints, self.cgroups = len(self._host.book.all()), len(self._host.index.living())
+        claims = self._host.claims
+        self.claims, self.listeners, self.namespaces = claims.size, len(claims.listeners), len(claims.namespaces())
         return {
-            "endpoints": [_endpoint(one) for one in self._host.book.take_changed()],
+            "endpoints": [endpoint_note(one) for one in self._host.book.take_changed()],
             "flow_definitions": [*flows],
             "names": [*names],
-            "ownerships": [_ownership(claim) for claim in self._host.claims.take_changes()],
+            "ownerships": [ownership_note(claim) for claim in self._host.claims.take_changes()],
             "dns_answers": answers,
         }
 
@@ -189,64 +238,44 @@ class Watch:
         refused = {
             "names_beyond_budget": self._dictionary.names_refused,
             "claims_beyond_budget": self._host.claims.refused,
+            "endpoints_beyond_budget": self._host.book.refused,
         }
         dropped = Counter(by_kernel) + self._beyond_budget + Counter(refused)
         self._beyond_budget.clear()
-        self._dictionary.names_refused = self._host.claims.refused = 0
+        if self._usage is not None:
+            dropped += self._usage.take_dropped()
+        self._dictionary.names_refused = self._host.claims.refused = self._host.book.refused = 0
         return dropped
+
+    def _coverage(self, flows: Columns) -> tuple[int, int]:
+        """Parsed bytes and all bytes, without our own reports: on a quiet host there is little else."""
+        others = ~np.isin(flows["flow"], list(self._own_flows))
+        columns = ("parsed_bytes", "bytes_sent", "bytes_received")
+        parsed, sent, received = (int(np.sum(flows[name][others], dtype=np.uint64)) for name in columns)
+        return parsed, sent + received
 
     def _missing(self) -> list[flow_pb2.MissingPart]:
         return [
-            flow_pb2.MissingPart(part=one.part, reason=one.reason, remedy=one.remedy) for one in self._kernel.missing
+            flow_pb2.MissingPart(part=one.part, reason=one.reason, remedy=one.remedy) for one in self.kernel.missing
         ]
 
     def _tidy(self, now_ns: int, delivered: bool) -> None:
-        flows, names = self._dictionary.strike_idle(now_ns)
-        if flows:
-            self._kernel.forget_flows(flows)
-        if names:
-            self._kernel.forget_names(names)
+        gone = self._host.forget_cgroups()
+        if gone:
+            self.kernel.forget_flows(self._dictionary.strike(self.kernel.flows_of(gone)))
+            self.kernel.keep_named_cgroups(self._host.named_cgroups())
+        flows, names = self._dictionary.strike_idle(now_ns, self._pressed)
+        self._pressed = False
+        self.kernel.forget_flows(flows)
+        self.kernel.forget_names(names)
+        self.kernel.correct_shares()
+        self._dictionary.forget(now_ns, delivered)
         if delivered:
-            self._dictionary.forget(now_ns)
-            self._host.forget(set(self._dictionary.endpoints()))
+            used = self._usage.endpoints if self._usage is not None else frozenset()
+            self._host.forget_endpoints({*used, *self._dictionary.endpoints()})
 
 
 def _text(kind: flow_pb2.NameKind, raw: bytes) -> str:
     if kind == flow_pb2.NAME_KIND_ROUTE:
         return carried(fold(raw))
     return carried(raw).lower()
-
-
-def _coverage(flows: Columns) -> tuple[int, int]:
-    sent, received = np.sum(flows["bytes_sent"], dtype=np.uint64), np.sum(flows["bytes_received"], dtype=np.uint64)
-    return int(np.sum(flows["parsed_bytes"], dtype=np.uint64)), int(sent) + int(received)
-
-
-def _endpoint(endpoint: Endpoint) -> flow_pb2.LocalEndpoint:
-    identity = endpoint.identity
-    return flow_pb2.LocalEndpoint(
-        id=endpoint.id,
-        kind=identity.kind,
-        pod_uid=identity.pod_uid,
-        container_id=identity.container_id,
-        unit=carried(identity.unit),
-        command=carried(endpoint.command),
-        cgroup_path=carried(endpoint.cgroup_path),
-        network_namespace=endpoint.network_namespace,
-    )
-
-
-def _ownership(claim: Claim) -> flow_pb2.Ownership:
-    ownership = flow_pb2.Ownership(
-        endpoint=claim.endpoint,
-        address=claim.place.address,
-        port=claim.place.port,
-        transport=claim.place.transport,  # type: ignore[arg-type]
-        realm=claim.place.realm,
-        network_namespace=claim.network_namespace,
-        listening=claim.listening,
-    )
-    getattr(ownership, "from").CopyFrom(timestamp(claim.from_ns))
-    if claim.to_ns is not None:
-        ownership.to.CopyFrom(timestamp(claim.to_ns))
-    return ownership

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from plumbline.v1 import topology_pb2 as pb
+from aggregator.topology.snapshot import Graph
 
 _KEPT: Final = 8
 _MOST_AT_ONCE: Final = 3
@@ -22,12 +22,12 @@ class TooManyWindows(Exception):
 class Asked:
     """`make` makes the snapshot of a window. Who asks for one that is being made waits for that one."""
 
-    def __init__(self, make: Callable[[int], Awaitable[pb.Topology]]) -> None:
+    def __init__(self, make: Callable[[int], Awaitable[Graph]]) -> None:
         self._make = make
-        self._recent: OrderedDict[int, tuple[float, pb.Topology]] = OrderedDict()
-        self._making: dict[int, asyncio.Task[pb.Topology]] = {}
+        self._recent: OrderedDict[int, tuple[float, Graph]] = OrderedDict()
+        self._making: dict[int, asyncio.Task[Graph]] = {}
 
-    async def of(self, window_ns: int, fresh_seconds: float) -> pb.Topology:
+    async def of(self, window_ns: int, fresh_seconds: float) -> Graph:
         """One that is no older than that. Raises TooManyWindows."""
         made_at, topology = self._recent.get(window_ns, (0.0, None))
         if topology is not None and time.monotonic() - made_at <= fresh_seconds:
@@ -39,7 +39,7 @@ class Asked:
             self._recent.popitem(last=False)
         return topology
 
-    async def new(self, window_ns: int) -> pb.Topology:
+    async def new(self, window_ns: int) -> Graph:
         """Raises TooManyWindows."""
         making = self._making.get(window_ns)
         if making is None:
@@ -51,7 +51,7 @@ class Asked:
             making.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(making)
 
-    async def _made(self, window_ns: int) -> pb.Topology:
+    async def _made(self, window_ns: int) -> Graph:
         try:
             return await self._make(window_ns)
         finally:

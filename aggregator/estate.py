@@ -5,42 +5,57 @@ journal can be replayed. Whoever calls holds a lock.
 """
 
 import pickle
-from typing import Final
+from collections.abc import Generator
 
 import numpy as np
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
+from plumbline.v1.columns import CONTRACT_VERSION
 
+from aggregator.held import Around
 from aggregator.ingest.batches import Ingest, Ingested
 from aggregator.ingest.decoding import check_batch, decode
-from aggregator.records import SECOND_NS, HostKey, JournalRecord, Refused
+from aggregator.kept import Kept
+from aggregator.records import SECOND_NS, HostKey, JournalRecord, RecordKind, Refused
 from aggregator.resolve.names import DnsMemory
-from aggregator.resolve.ownership import Ownership, Place
+from aggregator.resolve.ownership import Ownership
+from aggregator.resolve.places import Place
+from aggregator.resolve.podnames import PodNames, names_of
+from aggregator.resolve.services import Services
 from aggregator.settings import Settings
-from aggregator.snapshots import FirstSeen, Held, Snapshots
+from aggregator.snapshots import FirstSeen, Held, Made, Snapshots, Steps
+from aggregator.steps import Step, at_once
 from aggregator.topology.columns import Rows
-from aggregator.topology.coverage import HostCoverage
+from aggregator.topology.coverage import RESTARTED, HostCoverage
+from aggregator.topology.events import Events, events_of
 from aggregator.topology.hot import HotRows
 from aggregator.topology.lives import Lives
+from aggregator.topology.usage import Usage
 
-# To be raised with every change of what is pickled.
-_CHECKPOINT_FORMAT: Final = b"estate 4\n"
+# From an agent's hello to its first inventory of the host, with much room.
+_CLAIMED_AGAIN_NS = 15 * SECOND_NS
 
 
 class Estate:
-    """The state of all hosts."""
+    """The state of all hosts; `pods`, `services` and `events` are what the cluster's own API says."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._retention_ns = int(settings.retention_seconds * SECOND_NS)
         self._ingest = Ingest(settings.max_flows, settings.max_names, settings.max_endpoints)
-        self._ownership = Ownership(self._place_of)
+        self._ownership = Ownership(self._place_of, holder_of=lambda one: self._ingest.tables.holder_of(one))
         self._dns = DnsMemory()
         self._coverage: dict[int, HostCoverage] = {}
         self._hot = HotRows(self._retention_ns)
         self._lives = Lives()
+        self._usage = Usage(self._retention_ns)
         self._first_seen = FirstSeen()
+        self.pods = PodNames()
+        self.services = Services()
+        self.events = Events()
+        self.around = Around()
         self._presence: tuple[tuple[int, bool], ...] = ()
+        self._is_damaged = False
         self._snapshots = self._made_of_all()
 
     def _made_of_all(self) -> Snapshots:
@@ -53,10 +68,13 @@ class Estate:
             self._hot,
             self._lives,
             self._first_seen,
+            self.pods,
+            self.services,
+            self.events,
+            self._usage,
+            self.around,
         )
         return Snapshots(self._settings, held)
-
-    # --- what agents say ---
 
     def hello(self, hello: flow.Hello, received_ns: int) -> int:
         """The highest sequence of this epoch that is known. Raises Refused.
@@ -71,10 +89,13 @@ class Estate:
             self._forget_silent(received_ns)
         coverage = self._coverage.setdefault(host, HostCoverage())
         if is_new:
-            last_ns = coverage.covered[-1][1] if coverage.covered else received_ns
-            self._ownership.close(host, last_ns)
-            self._close_connections(host)
-            coverage.new_epoch(epoch.interval_ns, received_ns)
+            # Until it has claimed again what still is so: nobody's address may become a stranger's meanwhile.
+            self._ownership.close(host, received_ns + _CLAIMED_AGAIN_NS)
+            if epoch.continues:
+                coverage.new_epoch(epoch.interval_ns, received_ns, "")
+            else:
+                self._close_connections(host)
+                coverage.new_epoch(epoch.interval_ns, received_ns, hello.gap_reason or RESTARTED)
         coverage.heard(received_ns)
         return epoch.sequences.highest
 
@@ -96,7 +117,12 @@ class Estate:
             self._ownership.close(host, known.heard_ns)
             self._close_connections(host)
 
-    def batch(self, key: HostKey, epoch: int, batch: flow.Batch, received_ns: int) -> bool:
+    def has_lost_definitions(self, hello: flow.Hello) -> bool:
+        """Whether an agent that said hello must say again what its batches refer to."""
+        host = self._ingest.tables.hosts.known(HostKey(hello.cluster or self._settings.cluster, hello.host))
+        return host is not None and self._ingest.tables.epochs[host].definitions_lost
+
+    def batch(self, key: HostKey, epoch: int, batch: flow.Batch, received_ns: int, is_replay: bool = False) -> bool:
         """False when this number was there before. Raises Refused; then nothing of it is applied."""
         host = self._ingest.tables.hosts.known(HostKey(key.cluster or self._settings.cluster, key.name))
         if host is None:
@@ -106,7 +132,7 @@ class Estate:
         except Refused:
             self._ingest.refuse(host, epoch, batch.sequence)
             raise
-        ingested = self._ingest.batch(host, epoch, checked, received_ns)
+        ingested = self._ingest.batch(host, epoch, checked, received_ns, is_replay)
         if ingested is None:
             return False
         self._apply(ingested, received_ns)
@@ -118,9 +144,21 @@ class Estate:
         if host is not None:
             self._ingest.refuse(host, epoch, sequence)
 
+    def replay_damaged(self) -> None:
+        """Records were lost between the last one that was replayed and the next: of whom, their numbers tell."""
+        self._is_damaged = True
+        for epoch in self._ingest.tables.epochs.values():
+            epoch.greeted = False
+
     def replay(self, record: JournalRecord, is_whole: bool = True) -> None:
         """One record of the journal. Raises Refused for one that was refused when it came, and for one whose
         definitions may lie before the beginning of a journal that is not whole."""
+        if record.kind is RecordKind.PODS:
+            self.pods.learn(names_of(record.payload))
+            return
+        if record.kind is RecordKind.EVENTS:
+            self.events.add(events_of(record.payload))
+            return
         request = decode(record.payload)
         cluster, _, name = record.host.rpartition("/")
         key = HostKey(cluster, name)
@@ -130,11 +168,22 @@ class Estate:
             return
         if not is_whole and request.batch.sequence > 1 and not self._ingest.has_batches(key, record.epoch):
             raise Refused("cut", "What this batch refers to is in no file any more; its agent will say it again.")
-        self.batch(key, record.epoch, request.batch, record.received_ns)
+        if self._is_damaged and self._ingest.follows(key, record.epoch):
+            self._replay_lost_hello(key, record, request.batch)
+        self.batch(key, record.epoch, request.batch, record.received_ns, is_replay=True)
+
+    def _replay_lost_hello(self, key: HostKey, record: JournalRecord, batch: flow.Batch) -> None:
+        hello = flow.Hello(contract_version=CONTRACT_VERSION, host=key.name, cluster=key.cluster, epoch=record.epoch)
+        hello.clock.CopyFrom(batch.sent)
+        self.hello(hello, record.received_ns)
+        epoch = self._ingest.tables.epochs[self._ingest.tables.hosts.id_of(key)]
+        epoch.greeted, epoch.definitions_lost = False, True
 
     def _apply(self, one: Ingested, received_ns: int) -> None:
         coverage = self._coverage[one.host]
         coverage.heard(received_ns)
+        if one.is_gap:
+            coverage.interrupted(one.missing)
         for from_ns, to_ns in sorted(zip(*(span.tolist() for span in one.spans), strict=True)):
             coverage.saw(from_ns, to_ns)
         if one.status is not None:
@@ -149,6 +198,8 @@ class Estate:
         self._lives.note(rows.flows)
         self._lives.note_times(rows.requests.flow, rows.requests.from_ns, rows.requests.to_ns)
         self._hot.add(rows)
+        self._usage.add(one.host, one.resources)
+        self._snapshots.heard(rows)
 
     def _close_connections(self, host: int) -> None:
         """What a former agent saw open: the new one finds what still is."""
@@ -158,24 +209,33 @@ class Estate:
             if tables.endpoints.values[tables.flows.values[one].endpoint].host == host:
                 self._lives.active[one] = 0
 
-    # --- what readers get ---
-
     def topology(self, window_ns: int, now_ns: int) -> pb.Topology:
         """Everything of the window, background edges included; its position is left empty."""
         return self._snapshots.topology(window_ns, now_ns)
 
-    # --- its own life ---
+    def snapshot(self, window_ns: int, now_ns: int) -> Steps:
+        """The same in steps."""
+        return self._snapshots.steps(window_ns, now_ns)
+
+    def news(self, window_ns: int, now_ns: int) -> Made | None:
+        """The newest snapshot of a window with what is new in shape; None where nothing is."""
+        return self._snapshots.news(window_ns, now_ns)
 
     def age(self, now_ns: int) -> None:
         """Lets old rows take less room. To be called every few seconds."""
+        at_once(self.ageing(now_ns))
+
+    def ageing(self, now_ns: int) -> Generator[Step, None, None]:
+        """The same in steps, the first of which is ALONE. One at a time."""
         presence = tuple((len(one.covered), one.is_stale(now_ns)) for one in self._coverage.values())
-        if presence != self._presence:
-            # An agent came, went or came back: which end tells of what may be certain now where it was not.
-            self._presence = presence
-            self._hot.settle_open(lambda rows: self._snapshots.settled(rows, now_ns))
-        self._hot.age(now_ns, lambda rows: self._snapshots.settled(rows, now_ns))
+        # An agent came, went or came back: which end tells of what may be certain now where it was not.
+        is_new = presence != self._presence
+        yield from self._hot.age(now_ns, self._snapshots.settling(now_ns).settled, is_new)
+        self._presence = presence
         self._lives.sleep(self._hot.oldest_end_ns(now_ns))
-        self._ownership.forget(now_ns - self._retention_ns)
+        self._usage.age(now_ns)
+        for some in (self._ownership, self.pods, self.services, self.events):
+            some.forget(now_ns - self._retention_ns)
 
     def held(self) -> dict[str, int]:
         """How many of what are held, for the aggregator's own metrics."""
@@ -187,6 +247,10 @@ class Estate:
             "names": len(tables.names),
             "claims": len(self._ownership),
             "dns_answers": len(self._dns),
+            "pods": len(self.pods),
+            "service_backends": len(self.services),
+            "events": len(self.events),
+            "usage_rows": len(self._usage),
         }
 
     def dropped(self) -> dict[str, int]:
@@ -197,26 +261,31 @@ class Estate:
             "addresses_full": self._ownership.forgotten,
             "dns_answers_full": self._dns.dropped,
             "first_seen_full": self._first_seen.dropped,
+            "pods_full": self.pods.dropped,
+            "service_backends_full": self.services.dropped,
+            "events_full": self.events.dropped,
+            "usage_full": self._usage.dropped,
         }
 
-    def checkpoint(self) -> bytes:
-        """All of it, for `restore`."""
-        ingest = (self._ingest.tables, self._ingest.dropped)
-        ownership = (self._ownership.claims(), self._ownership.ours)
-        rest = (self._dns, self._coverage, self._hot.parts(), self._lives, self._first_seen)
-        return _CHECKPOINT_FORMAT + pickle.dumps((ingest, ownership, rest))
+    def checkpoint(self) -> Kept:
+        """All of it, for `restore`. What grows large is copied and not yet pickled: agents wait for this."""
+        tables = self._ingest.tables
+        changing = pickle.dumps((tables.epochs, self._dns, self._coverage, self._lives, self.pods, self.services))
+        ingest = (tables.as_of_now(), self._ingest.dropped.copy())
+        ownership = (self._ownership.claims(), self._ownership.ours.copy())
+        first_seen, events, usage = self._first_seen.as_of_now(), self.events.payload(), self._usage.as_of_now()
+        return Kept([changing, ingest, ownership, first_seen, events, usage, *self._hot.parts()])
 
     @classmethod
     def restore(cls, settings: Settings, content: bytes) -> "Estate":
         """Raises ValueError for a checkpoint of another format. The content must be our own: it is unpickled."""
-        if not content.startswith(_CHECKPOINT_FORMAT):
-            raise ValueError(f"This checkpoint is of another format than {_CHECKPOINT_FORMAT.decode().strip()!r}.")
-        held = pickle.loads(content[len(_CHECKPOINT_FORMAT) :])  # noqa: S301 - our own file, behind a checksum
+        changing, (tables, dropped), (claims, ours), first_seen, events, usage, *hot = Kept.of(content).pieces
         estate = cls(settings)
-        ingest, (claims, ours), rest = held
-        estate._ingest.restore(*ingest)
-        estate._dns, estate._coverage, hot, estate._lives, estate._first_seen = rest
-        estate._hot.restore(*hot)
+        loaded = pickle.loads(changing)  # noqa: S301 - our own
+        tables.epochs, estate._dns, estate._coverage, estate._lives, estate.pods, estate.services = loaded
+        estate._ingest.restore(tables, dropped)
+        estate._first_seen, estate.events, estate._usage = first_seen, Events.of(events), usage
+        estate._hot.restore(hot)
         estate._ownership.remember(ours)
         for claim in claims:
             estate._ownership.add(claim)

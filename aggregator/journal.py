@@ -1,29 +1,27 @@
 """The append-only file of everything that was reported: what is acknowledged is on disk first.
 
 A position is the number of journal bytes before a record, counted from the first record ever written; it grows
-for ever, whatever segments are cut. Layout of a segment `journal-<position of its first record>.log`:
-
-    record  := u32 length of body | u32 crc32 of body | body        (little-endian)
-    body    := u8 kind | u64 received_ns | u64 epoch | u16 length of host | host (UTF-8) | payload
+for ever, whatever segments are cut. A segment is a file `journal-<position of its first record>.log` of records (see
+frames.py). What is damaged is left out, told, and kept beside as `quarantine-<position>.bin`.
 
 A distributed log can take this one's place: it needs append, acknowledge, replay and cut.
 """
 
 import fcntl
 import os
-import struct
+import re
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from aggregator.records import JournalRecord, RecordKind
+from aggregator import frames
+from aggregator.records import JournalRecord
 
-_FRAME = struct.Struct("<II")
-_HEAD = struct.Struct("<BQQH")
-_MAX_BODY_BYTES = 64 * 1024 * 1024
 _SEGMENT_NAME = "journal-{:020d}.log"
+_SEGMENT = re.compile(r"journal-(\d{20})\.log")
+_QUARANTINE_NAME = "quarantine-{:020d}.bin"
+_MOST_QUARANTINED = 16
 
 Damage = Callable[[Path, int, int, str], None]
 
@@ -39,7 +37,8 @@ class FileJournal:
     """
 
     def __init__(self, folder: Path, damaged: Damage, segment_bytes: int = 32 * 1024 * 1024) -> None:
-        """Cuts a damaged tail off the newest segment and tells `damaged(file, at byte, bytes cut, why)`.
+        """Cuts a damaged end off the newest segment. `damaged(file, at byte, bytes, why)` hears what is left out: of
+        an end at once, of what lies between whole records in its place among those that are replayed.
 
         Raises JournalFailed when the folder cannot be used, or another process does.
         """
@@ -52,7 +51,7 @@ class FileJournal:
         bases = self._bases()
         self._base = bases[-1] if bases else 0
         self._file = self._open_segment(self._base)
-        self._size = self._mend(self._path(self._base))
+        self._size = self._mend(self._base)
 
     @property
     def position(self) -> int:
@@ -72,7 +71,10 @@ class FileJournal:
         """The position after the record. Raises JournalFailed; then nothing of the record is kept."""
         if self._broken:
             raise JournalFailed(self._broken)
-        frame = _encode(record)
+        try:
+            frame = frames.encode(record, self.position)
+        except ValueError as error:
+            raise JournalFailed(str(error)) from error
         if self._size and self._size + len(frame) > self._segment_bytes:
             self.acknowledge()
             self._start_segment(self.position)
@@ -104,10 +106,11 @@ class FileJournal:
     def replay(self, position: int) -> Iterator[tuple[int, JournalRecord]]:
         """Records from `position` on, each with the position after it."""
         bases = self._bases()
-        for base, following in zip(bases, [*bases[1:], None], strict=True):
-            if following is not None and following <= position:
-                continue
-            yield from self._replay_segment(base, position)
+        if bases[0] > position:
+            self._damaged(self._path(bases[0]), 0, bases[0] - position, "what was before it is missing")
+        for base, following in zip(bases, [*bases[1:], self.position], strict=True):
+            if following > position or base == bases[-1]:
+                yield from self._replay_segment(base, following, position)
 
     def cut(self, position: int) -> None:
         """Records before `position` are not needed any more."""
@@ -120,28 +123,52 @@ class FileJournal:
         os.close(self._file)
         os.close(self._lock)
 
-    def _replay_segment(self, base: int, position: int) -> Iterator[tuple[int, JournalRecord]]:
+    def _replay_segment(self, base: int, following: int, position: int) -> Iterator[tuple[int, JournalRecord]]:
         path = self._path(base)
-        for end, body in _frames(path.read_bytes(), lambda at, cut, why: self._damaged(path, at, cut, why)):
-            if base + end > position:
-                try:
-                    record = _decode(body)
-                except ValueError as error:
-                    self._damaged(path, end - len(body), len(body), f"no record: {error}")
-                    continue
-                yield base + end, record
+        content = path.read_bytes()[: following - base]
+        for found in frames.scan(content, base):
+            if base + found.end <= position:
+                continue
+            if isinstance(found, frames.Damaged):
+                self._leave_out(path, base, content, found)
+                continue
+            try:
+                record = frames.decode(found.body)
+            except ValueError as error:
+                begin = found.end - len(found.body)
+                self._leave_out(path, base, content, frames.Damaged(begin, found.end, f"no record: {error}"))
+                continue
+            yield base + found.end, record
+        if base + len(content) < following:
+            missing = following - base - len(content)
+            self._damaged(path, len(content), missing, "its end is missing")
 
-    def _mend(self, path: Path) -> int:
+    def _leave_out(self, path: Path, base: int, content: bytes, found: frames.Damaged) -> None:
+        why = found.why
+        try:
+            self._quarantine(base + found.at, content[found.at : found.end])
+        except OSError as error:
+            why = f"{why}; and it could not be kept beside: {error.strerror}"
+        self._damaged(path, found.at, found.end - found.at, why)
+
+    def _quarantine(self, position: int, content: bytes) -> None:
+        """For a person who wants to know what it was. The newest ones are kept."""
+        path = self._folder / _QUARANTINE_NAME.format(position)
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        with os.fdopen(opened, "wb") as file:
+            file.write(content)
+        for old in sorted(self._folder.glob("quarantine-*.bin"))[:-_MOST_QUARANTINED]:
+            old.unlink()
+
+    def _mend(self, base: int) -> int:
+        """Nothing is appended to half a record."""
+        path = self._path(base)
         content = path.read_bytes()
         good = len(content)
-
-        def note(at: int, cut: int, why: str) -> None:
-            nonlocal good
-            good = at
-            self._damaged(path, at, cut, why)
-
-        for _ in _frames(content, note):
-            pass
+        for found in frames.scan(content, base):
+            if isinstance(found, frames.Damaged) and found.end == len(content):
+                good = found.at
+                self._leave_out(path, base, content, found)
         os.ftruncate(self._file, good)
         return good
 
@@ -181,7 +208,8 @@ class FileJournal:
         return self._folder / _SEGMENT_NAME.format(base)
 
     def _bases(self) -> list[int]:
-        return sorted(int(path.stem.removeprefix("journal-")) for path in self._folder.glob("journal-*.log"))
+        found = (_SEGMENT.fullmatch(path.name) for path in self._folder.iterdir())
+        return sorted(int(one[1]) for one in found if one)
 
 
 def sync_folder(folder: Path) -> None:
@@ -191,37 +219,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _encode(record: JournalRecord) -> bytes:
-    host = record.host.encode()
-    body = _HEAD.pack(record.kind, record.received_ns, record.epoch, len(host)) + host + record.payload
-    if len(body) > _MAX_BODY_BYTES:
-        raise JournalFailed(f"A record of {len(body)} bytes is larger than the journal takes ({_MAX_BODY_BYTES}).")
-    return _FRAME.pack(len(body), zlib.crc32(body)) + body
-
-
-def _decode(body: bytes) -> JournalRecord:
-    kind, received_ns, epoch, host_length = _HEAD.unpack_from(body)
-    start = _HEAD.size + host_length
-    return JournalRecord(RecordKind(kind), body[_HEAD.size : start].decode(), epoch, received_ns, body[start:])
-
-
-def _frames(content: bytes, damaged: Callable[[int, int, str], None]) -> Iterator[tuple[int, bytes]]:
-    """(end, body) of each whole record; stops at the first damage, after telling where and why."""
-    at = 0
-    while at < len(content):
-        body_at = at + _FRAME.size
-        if body_at > len(content):
-            return damaged(at, len(content) - at, "half a frame")
-        length, crc = _FRAME.unpack_from(content, at)
-        body = content[body_at : body_at + length]
-        if len(body) < length or length < _HEAD.size:
-            return damaged(at, len(content) - at, "half a record")
-        if zlib.crc32(body) != crc:
-            return damaged(at, len(content) - at, "checksum differs")
-        at = body_at + length
-        yield at, body
 
 
 def _lock(folder: Path) -> int:

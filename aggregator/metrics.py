@@ -3,12 +3,24 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from plumbline.v1.topology_pb2 import NODE_KIND_UNRESOLVED
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from aggregator.clusterwatch import ClusterWatch
 from aggregator.live import Live
+from aggregator.records import SECOND_NS
 from aggregator.settings import VERSION
+from aggregator.topology.snapshot import Graph
 from telemetry.process import resident_bytes
+
+_ASKED: Final = {
+    "lists": "Lists asked of the cluster's API.",
+    "watches": "Watches asked of the cluster's API.",
+    "failures": "Lists and watches that failed.",
+    "malformed": "Objects that could not be told from others.",
+}
 
 
 @dataclass(slots=True)
@@ -37,7 +49,7 @@ class Own:
     left_out: int
 
 
-def metrics_of(own: Own, totals: Totals, live: Live | None) -> Iterator[Metric]:
+def metrics_of(own: Own, totals: Totals, live: Live | None, cluster: ClusterWatch | None) -> Iterator[Metric]:
     for name, meaning, value in _gauges(own, live):
         yield GaugeMetricFamily(f"plumbline_aggregator_{name}", meaning, value=value)
     for name, meaning, value in _counters(totals, live):
@@ -45,6 +57,7 @@ def metrics_of(own: Own, totals: Totals, live: Live | None) -> Iterator[Metric]:
     yield _by_reason("refused", "Hellos and batches that could not be used.", totals.refused)
     dropped = live.store.estate.dropped() if live else {}
     yield _by_reason("dropped", "What of the agents' words was given up.", dropped)
+    yield from _of_cluster(cluster) if cluster else ()
     build = GaugeMetricFamily("plumbline_aggregator_build_info", "Always 1.", labels=["version"])
     build.add_metric([VERSION], 1)
     yield build
@@ -57,6 +70,23 @@ def _by_reason(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
     return family
 
 
+def _of_cluster(cluster: ClusterWatch) -> Iterator[Metric]:
+    prefix, label = "plumbline_aggregator_kubernetes", ["resource"]
+    objects = GaugeMetricFamily(f"{prefix}_objects", "How many are known.", labels=label)
+    since = GaugeMetricFamily(f"{prefix}_stale_since_seconds", "What is known is of then; 0: of now.", labels=label)
+    counters = {
+        name: CounterMetricFamily(f"{prefix}_{name}", meaning, labels=label) for name, meaning in _ASKED.items()
+    }
+    for name, state, count in cluster.states():
+        objects.add_metric([name], count)
+        since.add_metric([name], (state.stale_since_ns or 0) / SECOND_NS)
+        for counter, family in counters.items():
+            family.add_metric([name], getattr(state, counter))
+    yield from (objects, since, *counters.values())
+    dropped = cluster.deployed.dropped()
+    yield _by_reason("kubernetes_dropped", "What of the cluster's workloads found no room.", dropped)
+
+
 def _gauges(own: Own, live: Live | None) -> Iterator[tuple[str, str, float]]:
     yield "start_time_seconds", "When this aggregator began, seconds since 1970.", own.started
     yield "agents", "Hosts whose agent has a stream open.", own.agents
@@ -66,15 +96,26 @@ def _gauges(own: Own, live: Live | None) -> Iterator[tuple[str, str, float]]:
     yield "export_left_out", "What the exports could not say.", own.left_out
     if live is None:
         return
-    topology = live.usual.newest.topology
-    yield "nodes", "Nodes of the graph, of the usual window.", len(topology.nodes)
-    yield "edges", "Edges of the graph, of the usual window.", len(topology.edges)
-    yield "stale_hosts", "Hosts whose agent is silent.", sum(host.stale for host in topology.hosts)
+    graph = live.usual.newest.graph
+    yield "nodes", "Nodes of the graph, of the usual window.", len(graph.nodes)
+    yield "edges", "Edges of the graph, of the usual window.", len(graph.edges)
+    for name, meaning, value in unresolved(graph):
+        yield f"unresolved_{name}", meaning, value
+    yield "stale_hosts", "Hosts whose agent is silent.", sum(host.stale for host in graph.hosts.values())
     yield "watchers", "Readers that watch the graph.", live.watchers
     yield "snapshot_seconds", "What the newest snapshot took.", live.snapshot_seconds
     yield "journal_bytes", "Journal that no checkpoint covers yet.", live.store.position - live.store.saved_position
     for name, value in live.store.estate.held().items():
         yield f"known_{name}", f"How many {name} are held.", value
+
+
+def unresolved(graph: Graph) -> Iterator[tuple[str, str, float]]:
+    """What has an end that nobody knows."""
+    unknown = {key for key, node in graph.nodes.items() if node.kind == NODE_KIND_UNRESOLVED}
+    edges = [edge for edge in graph.edges.values() if {edge.source, edge.target} & unknown] if unknown else []
+    yield "edges", "Edges with an end that nobody knows, of the usual window.", len(edges)
+    yield "requests", "Requests of these edges.", sum(edge.requests for edge in edges)
+    yield "connections", "Connections of these edges.", sum(edge.connections for edge in edges)
 
 
 def _counters(totals: Totals, live: Live | None) -> Iterator[tuple[str, str, float]]:

@@ -1,7 +1,7 @@
 """The whole aggregator: from agents' batches to the graph, and to those who read it.
 
 agents --batches--> reporting --> store (journal, estate) --snapshots--> live --> reading --> gRPC, HTTP
-                                                  catalog --declarations--/
+    the cluster's API --pods, Services--> clusterwatch --/            catalog --declarations--/
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from aggregator.catalog.watching import Catalog
+from aggregator.clusterwatch import ClusterWatch
+from aggregator.garbage import search_seldom
 from aggregator.journal import JournalFailed
 from aggregator.live import Live
 from aggregator.outputs.forms import Export, ExportOptions
@@ -21,9 +23,11 @@ from aggregator.outputs.refusals import NotBound
 from aggregator.outputs.registry import open_exports
 from aggregator.outputs.reporting import Reporting
 from aggregator.outputs.security import Guard, Unusable
+from aggregator.resolve.deployed.deployers import Deployers
 from aggregator.settings import VERSION, ListenerSecurity, Settings
 from aggregator.store import Store
 from aggregator.telemetry import Telemetry
+from aggregator.turns import take_short_turns
 from telemetry.log import Log, fault
 from telemetry.process import stopped_by_signals
 
@@ -89,6 +93,7 @@ class Aggregator:
             )
             opened.push_async_callback(agents.stop)
             self._reading, telemetry.live = reading, live
+            await self._connect(live, opened)
             self._log.write("aggregator_ready", agents_port=agents.port, grpc_port=readers.port, http_port=http.port)
             await self._go_on(live)
             live.closing.set()
@@ -105,6 +110,8 @@ class Aggregator:
             self._settings, store, lambda: self._catalog.declarations, telemetry.snapshot, telemetry.snapshots_made
         )
         restored = await live.open()
+        search_seldom()
+        take_short_turns()
         self._log.write(
             "journal_restored",
             checkpoint_position=restored.checkpoint_position,
@@ -114,11 +121,30 @@ class Aggregator:
         )
         return live
 
+    async def _connect(self, live: Live, opened: AsyncExitStack) -> None:
+        """To the cluster's API, where it is to be asked. Raises Unusable."""
+        if not self._settings.kubernetes:
+            return
+        # Its client takes 40 MB, which nobody needs who has no such cluster.
+        from aggregator.resolve.kubernetes import Kubernetes, NoCluster
+
+        try:
+            api = await Kubernetes.connect(f"plumbline/{VERSION}")
+        except NoCluster as error:
+            raise Unusable(str(error)) from error
+        opened.push_async_callback(api.close)
+        self._telemetry.cluster = cluster = ClusterWatch(
+            api, live, self._telemetry.kubernetes_state, Deployers(self._settings.deployed_by)
+        )
+        aside = live.aside
+        aside.stale, aside.workloads, aside.pressures = cluster.stale, cluster.workloads, cluster.scaling.pressures
+
     async def _go_on(self, live: Live) -> None:
         """Until it is stopped, or something that must not fail does."""
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._stop.wait()),
             asyncio.create_task(live.run()),
+            asyncio.create_task(live.run_news()),
             *(asyncio.create_task(one) for one in self._chores(live)),
         ]
         try:
@@ -134,7 +160,9 @@ class Aggregator:
         async def summarise() -> None:
             self._telemetry.summarise()
 
+        cluster = self._telemetry.cluster
         return [
+            *([cluster.run()] if cluster else []),
             _every(_CATALOG_SECONDS, self._read_catalog),
             _every(self._settings.summary_seconds, summarise),
             self._checkpoint_when_due(live),

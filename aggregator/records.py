@@ -13,16 +13,21 @@ SECOND_NS: Final = 1_000_000_000
 FOREVER_NS: Final = 2**62
 ANY_PORT: Final = 0
 CLIENT, SERVER = 1, 2
+# Whose a far address was, where it is no endpoint: as a row's time tells; its holders' own rows tell; nobody can tell.
+AS_TIME_TELLS, TOLD_ELSEWHERE, NOBODY_KNOWN = -1, -2, -3
 
 
 class RecordKind(IntEnum):
     HELLO = 1
     BATCH = 2
+    PODS = 3
+    EVENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """One message of an agent as it came (`payload`: a serialised ReportRequest), and when."""
+    """One message of an agent as it came (`payload`: a serialised ReportRequest), and when. PODS: what pods are part
+    of, as resolve/podnames.py writes it; EVENTS: what happened to workloads, as topology/events.py does."""
 
     kind: RecordKind
     host: str
@@ -62,11 +67,12 @@ class Flow(NamedTuple):
     transport: int
     asked_address: bytes
     asked_port: int
-    far_endpoint: int = -1  # whose the peer's address was, once that is settled; -1: as its time tells
+    far_endpoint: int = AS_TIME_TELLS  # whose the peer's address was, once that is settled
 
 
 class End(NamedTuple):
-    """A vertex as resolved: `endpoint` is -1 for what is not ours; `kind` is a NodeKind of the contract."""
+    """A vertex as resolved: `endpoint` and its `host` are -1 for what is not ours; `kind` is a NodeKind of the
+    contract; `namespace` is one of Kubernetes."""
 
     id: str
     kind: int
@@ -75,6 +81,15 @@ class End(NamedTuple):
     endpoint: int = -1
     name_source: str = ""
     ambiguous: bool = False
+    host: int = -1
+    namespace: str = ""
+
+
+class Way(NamedTuple):
+    """A name or address by which a client asks for a server. `shared`: or by another one, nobody can tell."""
+
+    name: str
+    shared: bool
 
 
 class Name(NamedTuple):
@@ -134,6 +149,8 @@ class Status:
     dropped: dict[str, int]
     blind: tuple[Blind, ...]
     addresses: tuple[bytes, ...]
+    clock_ahead_ns: int = 0  # the host's clock before the aggregator's
+    shed: tuple[str, ...] = ()
 
 
 def text_of(address: bytes) -> str:

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = "0.1.0"
-# RFC 1918, 6598, 3927, 4193 and 4291: nobody outside answers there.
-PRIVATE: Final = (
-    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
-    *("fc00::/7", "fe80::/10"),
+# As Helm, Argo CD and Flux call themselves; the last one is what Flux's manual asks people to call themselves.
+USUAL_DEPLOYERS: Final = (
+    "helm",
+    "argocd-controller",
+    "argocd-application-controller",
+    "helm-controller",
+    "kustomize-controller",
+    "flux",
+    "flux-client-side-apply",
 )
 
 
@@ -32,6 +37,10 @@ class Settings:
     http: str = "127.0.0.1:7172"
     data: Path = Path("/var/lib/plumbline")
     cluster: str = "default"
+    # Ask this cluster's API what pods and Services are.
+    kubernetes: bool = False
+    # Field managers of those who deploy, `*` for anything: what others change is changed by hand.
+    deployed_by: tuple[str, ...] = USUAL_DEPLOYERS
     catalog: tuple[str, ...] = ()
     catalog_default_owner: str = "unknown"
     # Address ranges that are ours even if nobody owned them yet, besides the private ones.

@@ -4,10 +4,10 @@ Used from one thread, but `sync` and `save`, which wait for the disk, from any.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.flow_pb2 import Batch, Hello
@@ -16,8 +16,15 @@ from aggregator.checkpoints import Checkpoints
 from aggregator.estate import Estate
 from aggregator.ingest.decoding import check_hello
 from aggregator.journal import FileJournal
+from aggregator.kept import Write
 from aggregator.records import HostKey, JournalRecord, RecordKind, Refused
+from aggregator.resolve.objects import Service, Slice
+from aggregator.resolve.podnames import payload_of
+from aggregator.resolve.workloads import PodName
 from aggregator.settings import Settings
+from aggregator.snapshots import Made, Steps
+from aggregator.steps import Step
+from aggregator.topology.events import payload_of as payload_of_events
 from telemetry.log import fault
 
 
@@ -50,6 +57,14 @@ class Taken:
     refused: Refused | None = None
 
 
+class Known(NamedTuple):
+    """What is known of an agent that says hello: the highest number of its batches; whether a damaged disk lost some,
+    so that it must say again what its batches refer to."""
+
+    sequence: int
+    definitions_lost: bool
+
+
 class Store:
     """Raises JournalFailed where the disk fails; then nothing of a record is kept."""
 
@@ -57,9 +72,11 @@ class Store:
         self._settings = settings
         self._clock_ns = clock_ns
         self._observer = observer
-        self._journal = FileJournal(settings.data, observer.damaged)
-        self._checkpoints = Checkpoints(settings.data, lambda path, why: observer.damaged(path, 0, 0, why))
         self.estate = Estate(settings)
+        # Two checkpoints and what came since: the smaller the segments, the sooner one can be cut.
+        segment_bytes = max(settings.checkpoint_bytes // 2, 1)
+        self._journal = FileJournal(settings.data, self._damaged, segment_bytes)
+        self._checkpoints = Checkpoints(settings.data, lambda path, why: observer.damaged(path, 0, 0, why))
         self.saved_position = 0
 
     @property
@@ -86,13 +103,13 @@ class Store:
                 self._observer.unusable("a record of the journal", error)
         return Restored(self.saved_position, records, refused, time.monotonic() - started)
 
-    def hello(self, hello: Hello, payload: bytes) -> int:
-        """The highest number of this agent's batches that is known. Raises Refused; then nothing is kept."""
+    def hello(self, hello: Hello, payload: bytes) -> Known:
+        """Raises Refused; then nothing is kept."""
         check_hello(hello)
         now_ns = self._clock_ns()
         self.estate.check_room(hello, now_ns)
         self._journal.append(JournalRecord(RecordKind.HELLO, self._place(hello), hello.epoch, now_ns, payload))
-        return self.estate.hello(hello, now_ns)
+        return Known(self.estate.hello(hello, now_ns), self.estate.has_lost_definitions(hello))
 
     def batch(self, hello: Hello, batch: Batch, payload: bytes) -> Taken:
         """`payload` is the request that `batch` came in, `hello` the one of its stream.
@@ -111,6 +128,29 @@ class Store:
             self.estate.refuse(key, hello.epoch, batch.sequence)
             return Taken(position, False, Refused("fault", fault(error)))
 
+    def learn_pods(self, names: Sequence[PodName], living: Sequence[str], gone: Sequence[str]) -> None:
+        """What pods are part of; uids of those that are there, and of those that are gone. Raises JournalFailed."""
+        now_ns, pods = self._clock_ns(), self.estate.pods
+        if news := pods.news(names):
+            place = f"{self._settings.cluster}/"
+            self._journal.append(JournalRecord(RecordKind.PODS, place, 0, now_ns, payload_of(news)))
+            pods.learn(news)
+        pods.live(living)
+        pods.end(gone, now_ns)
+
+    def learn_services(self, came: Sequence[Service | Slice], gone: Sequence[str]) -> None:
+        """`gone`: uids of Services and slices."""
+        self.estate.services.learn(came, gone, self._clock_ns())
+
+    def learn_events(self, events: Sequence[pb.Event]) -> Mapping[str, pb.Event]:
+        """What happened to workloads; returns all that is known of it. Raises JournalFailed."""
+        known = self.estate.events
+        if news := known.news(events):
+            place = f"{self._settings.cluster}/"
+            self._journal.append(JournalRecord(RecordKind.EVENTS, place, 0, self._clock_ns(), payload_of_events(news)))
+            known.add(news)
+        return known.as_of_now()
+
     def sync(self) -> int:
         """Waits for the disk; the position up to which everything is on it."""
         return self._journal.acknowledge()
@@ -118,20 +158,36 @@ class Store:
     def topology(self, window_ns: int) -> pb.Topology:
         return self.estate.topology(window_ns, self._clock_ns())
 
+    def snapshot(self, window_ns: int) -> Steps:
+        """In steps: those that are ALONE from this thread, the others from any."""
+        return self.estate.snapshot(window_ns, self._clock_ns())
+
+    def news(self, window_ns: int) -> Made | None:
+        return self.estate.news(window_ns, self._clock_ns())
+
     def age(self) -> None:
         self.estate.age(self._clock_ns())
 
-    def checkpoint(self) -> tuple[int, bytes]:
-        """The journal's end and everything that is known at it, for `save`."""
-        return self._journal.position, self.estate.checkpoint()
+    def ageing(self) -> Generator[Step, None, None]:
+        """The same in steps, as for a snapshot."""
+        return self.estate.ageing(self._clock_ns())
 
-    def save(self, position: int, content: bytes) -> None:
-        """Raises OSError; then the last one holds."""
-        self._journal.cut(self._checkpoints.save(position, content))
+    def checkpoint(self) -> tuple[int, Write]:
+        """The journal's end and everything that is known at it, for `save`."""
+        return self._journal.position, self.estate.checkpoint().write
+
+    def save(self, position: int, write: Write) -> int:
+        """How many bytes it has. Raises OSError; then the last one holds."""
+        self._journal.cut(self._checkpoints.save(position, write))
         self.saved_position = position
+        return self._checkpoints.saved_bytes
 
     def close(self) -> None:
         self._journal.close()
+
+    def _damaged(self, file: Path, at_byte: int, cut_bytes: int, reason: str) -> None:
+        self._observer.damaged(file, at_byte, cut_bytes, reason)
+        self.estate.replay_damaged()
 
     def _restore_checkpoint(self) -> int:
         for position, content in self._checkpoints.usable():

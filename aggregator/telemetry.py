@@ -6,6 +6,7 @@ Used from the event loop's thread alone.
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,14 @@ from prometheus_client.registry import Collector
 
 from aggregator.catalog.model import Problem
 from aggregator.catalog.watching import Refreshed
+from aggregator.clusterwatch import ClusterWatch
 from aggregator.live import Live
 from aggregator.metrics import Own, Totals, metrics_of
-from aggregator.records import Refused
+from aggregator.records import SECOND_NS, Refused
+from aggregator.reflector import State
+from aggregator.resolve.resources import Resource
 from aggregator.store import Taken
+from aggregator.topology.snapshot import Graph
 from telemetry.log import Log, fault
 from telemetry.process import resident_bytes
 
@@ -37,6 +42,7 @@ class Telemetry(Collector):
     def __init__(self, log: Log) -> None:
         self.started = time.time()
         self.live: Live | None = None
+        self.cluster: ClusterWatch | None = None
         self._log = log
         self._totals = Totals()
         self._minute = Totals()
@@ -137,7 +143,14 @@ class Telemetry(Collector):
         for problem in refreshed.solved:
             self._log.write("catalog_problem_ended", place=str(problem.place))
 
-    def snapshot(self, _topology: pb.Topology, changes: Sequence[pb.Change]) -> None:
+    def kubernetes_state(self, resource: Resource, state: State) -> None:
+        if state.stale_since_ns is None:
+            self._log.write("kubernetes_current", resource=resource.name)
+            return
+        since = datetime.fromtimestamp(state.stale_since_ns / SECOND_NS, UTC).isoformat(timespec="seconds")
+        self._log.write("kubernetes_stale", resource=resource.name, since=since, reason=state.reason)
+
+    def snapshot(self, changes: Sequence[pb.Change]) -> None:
         for change in changes:
             if change.kind == pb.CHANGE_KIND_HOST_STALE:
                 last_seen = change.host.last_seen.ToJsonString()
@@ -169,12 +182,12 @@ class Telemetry(Collector):
         """The minute's line."""
         minute, self._minute = self._minute, Totals()
         live = self.live
-        topology = live.usual.newest.topology if live else pb.Topology()
+        graph = live.usual.newest.graph if live else Graph.of(pb.Topology())
         self._log.write(
             "aggregator_summary",
             agents=len(self._agents),
-            nodes=len(topology.nodes),
-            edges=len(topology.edges),
+            nodes=len(graph.nodes),
+            edges=len(graph.edges),
             watchers=live.watchers if live else 0,
             batches=minute.batches,
             records=minute.records,
@@ -192,7 +205,7 @@ class Telemetry(Collector):
             self._checkpoint_bytes,
             sum(map(len, self._left_out.values())),
         )
-        yield from metrics_of(own, self._totals, self.live)
+        yield from metrics_of(own, self._totals, self.live, self.cluster)
 
     def _count(self, name: str, reason: str) -> None:
         for totals in (self._totals, self._minute):

@@ -1,4 +1,4 @@
-"""The aggregator's core: records a second, against one message a record; snapshots; a restart.
+"""The aggregator's core: records a second, against one message a record; snapshots; a restart; new edges under load.
 
 python -m bench.aggregator [--json] [--quick]
 
@@ -20,11 +20,14 @@ from plumbline.v1 import topology_pb2 as pb_topology
 
 from aggregator.ingest.decoding import decode
 from aggregator.settings import Settings
+from aggregator.snapshots import Made
 from aggregator.store import Store
 from aggregator.topology.changes import changes_between
+from aggregator.topology.snapshot import Graph
 from bench.common import Figure, cpu_seconds, flags, median, progress, show
 from bench.fleet import HostAgent, fleet
 from bench.naive import NaiveStore, records
+from bench.newedges import new_edges
 from bench.wire import cpu_seconds_of_stream
 
 BATCH_ROWS = 16_000
@@ -98,6 +101,7 @@ def main() -> None:
     figures = [*ingest(sizes, 6 if asked.quick else 12), *against_naive(), *restart(2 if asked.quick else 8)]
     for edges in (1000, 5000) if asked.quick else (1000, 10_000, 50_000):
         figures += snapshots(edges, seconds if edges < 50_000 else seconds // 2)
+    figures += new_edges(1000, 20_000, 30) if asked.quick else new_edges(10_000, 100_000, 200)
     show(figures, asked.json)
 
 
@@ -191,19 +195,19 @@ def snapshots(edges: int, seconds: int) -> list[Figure]:
         progress(f"snapshots of {edges:,} edges: {seconds} s of data")
         site = Site(edges, Path(data))
         made, aged, compared = [], [], []
-        topology = pb_topology.Topology()
+        graph = Graph.of(pb_topology.Topology())
         for number in range(seconds):
             site.second()
             if number % 5 == 4:
                 aged.append(cpu_seconds(site.store.age)[0])
             if number >= seconds - 3:
-                before = topology
-                used, topology = cpu_seconds(partial(site.store.topology, WINDOW_NS))
+                before = graph
+                used, graph = cpu_seconds(partial(whole, site.store))
                 made.append(used)
                 if before.edges:
-                    compared.append(cpu_seconds(partial(changes_between, before, topology))[0])
+                    compared.append(cpu_seconds(partial(changes_between, before, graph))[0])
         site.store.close()
-    seen = len(topology.edges)
+    seen = len(graph.edges)
     return [
         Figure(
             f"snapshot, {edges:,} edges", median(made) * 1e3, "ms", note=f"{median(made) / seen * 1e6:.0f} us an edge"
@@ -211,6 +215,17 @@ def snapshots(edges: int, seconds: int) -> list[Figure]:
         Figure("  what changed against the one before", median(compared) * 1e3, "ms"),
         Figure("  ageing, once in 5 s", median(aged) * 1e3, "ms"),
     ]
+
+
+def whole(store: Store) -> Graph:
+    """All steps of a snapshot, one after the other."""
+    steps = store.snapshot(WINDOW_NS)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            made: Made = done.value
+            return made.graph
 
 
 def restart(rounds: int) -> list[Figure]:
@@ -225,8 +240,7 @@ def restart(rounds: int) -> list[Figure]:
         site.store.close()
         site.store = site.opened()
         replayed = site.store.restore().seconds
-        position, content = site.store.checkpoint()
-        site.store.save(position, content)
+        size_bytes = site.store.save(*site.store.checkpoint())
         site.store.close()
         site.store = site.opened()
         restored = site.store.restore().seconds
@@ -235,7 +249,7 @@ def restart(rounds: int) -> list[Figure]:
         Figure(
             "restart from a journal alone", replayed, "s", note=f"{megabytes:.0f} MB, {megabytes / replayed:.0f} MB/s"
         ),
-        Figure("restart from a checkpoint", restored, "s", note=f"{len(content) / 1e6:.0f} MB"),
+        Figure("restart from a checkpoint", restored, "s", note=f"{size_bytes / 1e6:.0f} MB"),
     ]
 
 

@@ -16,13 +16,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a table. `budget` is what must be, "" where nothing is asked."""
+    """One line of a table. `budget` is what must be, "" where nothing is asked; `row` the row of the table of all
+    budgets (table.py) that it is for."""
 
     name: str
     value: float
     unit: str
     budget: str = ""
     note: str = ""
+    row: str = ""
 
 
 def flags(text: str | None) -> argparse.ArgumentParser:
@@ -73,14 +75,14 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def _cells(figure: Figure) -> tuple[str, str, str, str]:
-    return figure.name, _number(figure.value), figure.unit, f"must {figure.budget}" if figure.budget else ""
+    return figure.name, number(figure.value), figure.unit, f"must {figure.budget}" if figure.budget else ""
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [f"{cell:<{width}}" for cell, width in zip(cells[2:], widths[2:], strict=True)]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

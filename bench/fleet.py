@@ -49,9 +49,9 @@ class HostAgent:
             for one in range(ROUTES)
         ]
         first = pb.Batch(endpoints=self.endpoints, ownerships=self.ownerships, names=names)
-        yield self._numbered(first)
+        yield self.numbered(first)
         for start in range(0, len(self.flows), 10_000):
-            yield self._numbered(pb.Batch(flow_definitions=self.flows[start : start + 10_000]))
+            yield self.numbered(pb.Batch(flow_definitions=self.flows[start : start + 10_000]))
 
     def rows(self, count: int, from_ns: int, to_ns: int, dice: np.random.Generator) -> pb.ReportRequest:
         """A batch with `count` rows of the next flows in turn, all of one time bucket."""
@@ -61,7 +61,7 @@ class HostAgent:
         batch = pb.Batch(flows=pack_flows(_flow_columns(flows, dice)))
         batch.requests.CopyFrom(pack_requests(_request_columns(np.repeat(flows, REQUEST_ROWS_A_FLOW_ROW), dice)))
         batch.buckets.append(pb.TimeBucket(**{"from": stamp(from_ns), "to": stamp(to_ns)}))
-        return self._numbered(batch)
+        return self.numbered(batch)
 
     def whole_interval(self, from_ns: int, to_ns: int, dice: np.random.Generator) -> Iterator[pb.ReportRequest]:
         """One row of each flow and its requests, in as many batches as an agent needs."""
@@ -70,7 +70,7 @@ class HostAgent:
             yield self.rows(min(left, 16_000), from_ns, to_ns, dice)
             left -= 16_000
 
-    def _numbered(self, batch: pb.Batch) -> pb.ReportRequest:
+    def numbered(self, batch: pb.Batch) -> pb.ReportRequest:
         self.sequence += 1
         batch.sequence = self.sequence
         return pb.ReportRequest(batch=batch)
@@ -97,7 +97,7 @@ def _place(agent: HostAgent, service: int, from_ns: int) -> None:
             id=identity, kind=pb.ENDPOINT_KIND_POD, pod_uid=f"{service:08x}", network_namespace=service + 1
         )
     )
-    whole = pb.Ownership(endpoint=identity, address=_address(service), realm=_CLUSTER_REALM)
+    whole = pb.Ownership(endpoint=identity, address=service_address(service), realm=_CLUSTER_REALM)
     getattr(whole, "from").CopyFrom(stamp(from_ns))
     listens = pb.Ownership(port=PORT, transport=pb.TRANSPORT_TCP, listening=True)
     listens.MergeFrom(whole)
@@ -112,8 +112,8 @@ def _connect(agents: list[HostAgent], source: int, target: int) -> None:
             pb.FlowDefinition(
                 id=len(agent.flows),
                 endpoint=local // hosts,
-                local_address=_address(local),
-                peer_address=_address(peer),
+                local_address=service_address(local),
+                peer_address=service_address(peer),
                 port=PORT,
                 role=role,
                 transport=pb.TRANSPORT_TCP,
@@ -121,7 +121,7 @@ def _connect(agents: list[HostAgent], source: int, target: int) -> None:
         )
 
 
-def _address(service: int) -> bytes:
+def service_address(service: int) -> bytes:
     return bytes(10) + b"\xff\xff\x0a" + (service + 1).to_bytes(3, "big")
 
 

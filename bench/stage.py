@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.cluster.product import Product
 CLIENT_HOST, SERVER_HOST = "alpha", "beta"
 # The same once more, for what is not watched: so both can be measured in turn within seconds.
 PLAIN_HOSTS = ("gamma", "delta")
-PORT, STATUS_PORT = 8080, 8081
+PORT, STATUS_PORT, TLS_PORT, REDIS_PORT = 8080, 8081, 8443, 6379
 CONNECTIONS: Final = 16
 _NGINX = """
 daemon off; user root; worker_processes 1; pid @DIRECTORY@/bench-nginx.pid; error_log stderr error;
@@ -31,9 +31,24 @@ http {
   uwsgi_temp_path @DIRECTORY@/u; scgi_temp_path @DIRECTORY@/s;
   server { listen 0.0.0.0:8080; location / { return 200 "hello\\n"; } }
   server { listen 127.0.0.1:8081; location / { stub_status; } }
+  server {
+    listen 0.0.0.0:8443 ssl; ssl_certificate @DIRECTORY@/certificate.pem; ssl_certificate_key @DIRECTORY@/key.pem;
+    location / { return 200 "hello\n"; }
+  }
 }
 """
+_PROGRAMS = {
+    "wrk": "wrk",
+    "nginx": "nginx-light",
+    "bpftool": "bpftool",
+    "curl": "curl",
+    "openssl": "openssl",
+    "gcc": "gcc",
+}
+_PROGRAMS |= {"redis-server": "redis-server", "redis-benchmark": "redis-tools"}
 # A request of each connection every `delay` milliseconds.
+_CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=bench.example".split()
+_REDIS = ["redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"]
 _PACED = "function delay() return tonumber(os.getenv('DELAY_MS')) end\n"
 
 
@@ -63,28 +78,42 @@ class Pair:
         files.mkdir()
         configuration = files / "nginx.conf"
         configuration.write_text(_NGINX.replace("@DIRECTORY@", str(files)))
-        listens = [f"{self.server.ipv4}:{PORT}", f"127.0.0.1:{STATUS_PORT}"]
+        subprocess.run(
+            [*_CERTIFICATE, "-keyout", files / "key.pem", "-out", files / "certificate.pem"],
+            capture_output=True,
+            check=True,
+        )
+        listens = [f"{self.server.ipv4}:{PORT}", f"{self.server.ipv4}:{TLS_PORT}", f"127.0.0.1:{STATUS_PORT}"]
         self.server.start("nginx", ["nginx", "-e", "stderr", "-c", configuration], listens=listens)
         self._paced = files / "paced.lua"
         self._paced.write_text(_PACED)
         self._runs = self._asked = 0
 
-    def wrk(self, seconds: int, delay_ms: int = 0, connections: int = CONNECTIONS) -> Load:
+    def wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False) -> Load:
         """As fast as it goes, or paced. Returns when it has ended."""
-        program = self.start_wrk(seconds, delay_ms, connections)
+        program = self.start_wrk(seconds, delay_ms, encrypted)
         program.wait(seconds + 30)
         return load_of(program)
 
-    def start_wrk(self, seconds: int, delay_ms: int = 0, connections: int = CONNECTIONS) -> Program:
+    def start_wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False) -> Program:
         self._runs += 1
         script = ["-s", str(self._paced)] if delay_ms else []
-        url = f"http://{self.server.ipv4}:{PORT}/"
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *script, url]
+        url = f"https://{self.server.ipv4}:{TLS_PORT}/" if encrypted else f"http://{self.server.ipv4}:{PORT}/"
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *script, url]
         environment = {"DELAY_MS": str(delay_ms)}
         return self.client.start(f"wrk-{self._runs}", command, environment=environment)
 
+    def start_redis(self) -> None:
+        command = [*_REDIS, "--bind", self.server.ipv4, "--port", REDIS_PORT, "--dir", self._paced.parent]
+        self.server.start("redis", command, listens=[f"{self.server.ipv4}:{REDIS_PORT}"])
+
+    def ask(self, program: str, command: Sequence[object]) -> str:
+        """What a client's program says, run to its end."""
+        self._runs += 1
+        return self.client.run(f"{program}-{self._runs}", command)
+
     def cpu_seconds(self) -> float:
-        """Of nginx and wrk together, by now."""
+        """Of servers and clients together, by now."""
         stats = [(workload.place.cgroup / "cpu.stat").read_text() for workload in (self.client, self.server)]
         return sum(int(text.split()[1]) for text in stats) / 1e6
 
@@ -108,7 +137,7 @@ def load_of(program: Program) -> Load:
 @contextmanager
 def stage() -> Iterator[tuple[Cluster, Product]]:
     """A cluster of four hosts; the aggregator runs, no agent does yet. Raises Missing."""
-    for program, package in (("wrk", "wrk"), ("nginx", "nginx-light"), ("bpftool", "bpftool"), ("curl", "curl")):
+    for program, package in _PROGRAMS.items():
         if shutil.which(program) is None:
             raise Missing(f"{program} is not there: apt-get install {package}")
     with Cluster((CLIENT_HOST, SERVER_HOST, *PLAIN_HOSTS)) as cluster:

@@ -1,56 +1,82 @@
-"""What an nginx that is watched serves, against one beside it that is not: the same, in turn, within seconds.
+"""What a server that is watched does, against one beside it that is not: the same load, in turn, within seconds.
 
 Agents stay on all the time, since starting one takes longer than a block: traced and plain are different hosts of
 one cluster. An agent without traffic takes about half a percent of a core from both.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from bench.common import Figure, median, progress, quantile
-from bench.stage import CLIENT_HOST, SERVER_HOST, Pair, agents
-from tests.cluster.product import Product
-
-BOTH = (CLIENT_HOST, SERVER_HOST)
+from bench.stage import Pair
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """CPU is of nginx and wrk, which is all that the machine does for it but the agent's own."""
+    """CPU is of the server and its client, which is all that the machine does for it but the agent's own."""
 
     rate: float
     cpu_a_request: float
+    p99_ns: float = 0
 
 
-def throughput(
-    traced: Pair, plain: Pair, product: Product, hosts: tuple[str, ...], quads: int, seconds: int
-) -> list[Figure]:
-    """Shares that are kept, in quads: traced, plain, plain, traced, and the other way round."""
-    name = "both sides traced" if hosts == BOTH else "the server's side traced"
-    kept, kept_cpu, noise = [], [], []
-    with agents(product, *hosts):
-        for pair in (traced, plain):
-            pair.wrk(1)
-        for number in range(quads):
-            progress(f"throughput, {name}: {number + 1} of {quads}")
-            outer, inner = (traced, plain) if number % 2 else (plain, traced)
-            first, second, third, fourth = (_block(pair, seconds) for pair in (outer, inner, inner, outer))
-            on, off = ((first, fourth), (second, third)) if outer is traced else ((second, third), (first, fourth))
-            kept.append(sum(one.rate for one in on) / sum(one.rate for one in off))
-            kept_cpu.append(sum(one.cpu_a_request for one in off) / sum(one.cpu_a_request for one in on))
-            noise.append(off[0].rate / off[1].rate)
-    must = ">= 90 %" if hosts == BOTH else ">= 98 %"
+Load: TypeAlias = Callable[[Pair], Block]
+
+
+@dataclass(frozen=True, slots=True)
+class Quad:
+    """Four blocks in turn: two traced ones around or between two plain ones."""
+
+    on: tuple[Block, Block]
+    off: tuple[Block, Block]
+
+
+def quads(traced: Pair, plain: Pair, load: Load, name: str, count: int) -> list[Quad]:
+    """Traced, plain, plain, traced, and the other way round."""
+    for pair in (traced, plain):
+        load(pair)
+    found = []
+    for number in range(count):
+        progress(f"{name}: {number + 1} of {count}")
+        outer, inner = (traced, plain) if number % 2 else (plain, traced)
+        first, second, third, fourth = (load(pair) for pair in (outer, inner, inner, outer))
+        ends, middle = (first, fourth), (second, third)
+        found.append(Quad(ends, middle) if outer is traced else Quad(middle, ends))
+    return found
+
+
+def kept(found: list[Quad], name: str, must: str, row: str = "") -> list[Figure]:
+    """Shares of the throughput that are kept."""
+    shares = [_rate(one.on) / _rate(one.off) for one in found]
+    by_cpu = [_cpu(one.off) / _cpu(one.on) for one in found]
+    noise = [one.off[0].rate / one.off[1].rate for one in found]
     return [
-        Figure(f"throughput kept, {name}", median(kept) * 100, "%", must, _spread(kept)),
-        Figure("  by CPU of nginx and wrk for a request", median(kept_cpu) * 100, "%", must, _spread(kept_cpu)),
-        Figure("  plain against plain", median(noise) * 100, "%", note=_spread(noise)),
+        Figure(f"throughput kept, {name}", median(shares) * 100, "%", must, spread(shares), row),
+        Figure("  by CPU of server and client for a request", median(by_cpu) * 100, "%", must, spread(by_cpu)),
+        Figure("  plain against plain", median(noise) * 100, "%", note=spread(noise)),
+        Figure("  plain, a second", median([_rate(one.off) / 2 for one in found]), "requests/s"),
     ]
 
 
-def _block(pair: Pair, seconds: int) -> Block:
-    before = pair.cpu_seconds()
-    load = pair.wrk(seconds)
-    return Block(load.rate, (pair.cpu_seconds() - before) / load.requests)
+def added_p99(found: list[Quad], name: str, row: str = "") -> list[Figure]:
+    added = [sum(one.p99_ns for one in quad.on) / sum(one.p99_ns for one in quad.off) - 1 for quad in found]
+    noise = [quad.off[0].p99_ns / quad.off[1].p99_ns - 1 for quad in found]
+    plain = median([one.p99_ns for quad in found for one in quad.off])
+    return [
+        Figure(f"p99 added, {name}", median(added) * 100, "%", "<= 5", spread(added), row),
+        Figure("  plain against plain", median(noise) * 100, "%", note=spread(noise)),
+        Figure("  p99, plain", plain / 1e3, "us"),
+    ]
 
 
-def _spread(shares: list[float]) -> str:
+def spread(shares: list[float]) -> str:
     return f"half of {len(shares)} within {quantile(shares, 0.25):.1%} and {quantile(shares, 0.75):.1%}"
+
+
+def _rate(blocks: tuple[Block, Block]) -> float:
+    return sum(one.rate for one in blocks)
+
+
+def _cpu(blocks: tuple[Block, Block]) -> float:
+    return sum(one.cpu_a_request for one in blocks)

@@ -26,13 +26,13 @@ static __always_inline void fill_from_callback(struct bpf_sock_ops *op, u64 *loc
 }
 
 /* The flow of a connection from a socket callback, for connections without a packet of their own yet. */
-static __always_inline u64 flow_from_callback(struct bpf_sock_ops *op, struct connection *c, struct control *settings, u64 now_ns) {
+static __always_inline u64 flow_from_callback(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
   if (c->flow)
     return c->flow;
   u64 local[2], peer[2];
   fill_from_callback(op, local, peer);
   u16 port = c->role == ROLE_SERVER ? op->local_port : bpf_ntohl(op->remote_port);
-  c->flow = connection_flow(c, settings, local, peer, port, now_ns);
+  c->flow = connection_flow(c, settings, local, peer, port);
   return c->flow;
 }
 
@@ -47,13 +47,17 @@ static __always_inline void note_datagram_connect(struct bpf_sock_addr *ask, str
   bpf_get_current_comm(d->command, sizeof(d->command));
 }
 
+static __always_inline void note_who(struct connection *c) {
+  c->cgroup_id = bpf_get_current_cgroup_id();
+  c->process_id = bpf_get_current_pid_tgid() >> 32;
+  bpf_get_current_comm(c->command, sizeof(c->command));
+}
+
 static __always_inline void begin_connect(struct connection *c, struct bpf_sock_addr *ask, u64 high, u64 low) {
   __builtin_memset(c, 0, sizeof(*c));   /* the socket may have been used for a connect before */
   c->role = ROLE_CLIENT;
-  c->cgroup_id = bpf_get_current_cgroup_id();
   c->netns_cookie = bpf_get_netns_cookie(ask);
-  c->process_id = bpf_get_current_pid_tgid() >> 32;
-  bpf_get_current_comm(c->command, sizeof(c->command));
+  note_who(c);
   c->asked_address[0] = high;
   c->asked_address[1] = low;
   c->asked_port = bpf_ntohs(ask->user_port);
@@ -103,6 +107,38 @@ int on_connect6(struct bpf_sock_addr *ask) {
   return 1;
 }
 
+/* Older kernels (6.12 is one) do not tell a socket callback whose process it runs in; the loader asks. There the bind
+ * notes who will listen. A socket that listens without one gets its storage with its first packet. */
+#ifdef WHO_IN_CALLBACKS
+#define NOTE_WHO_LISTENS(c) note_who(c)
+#define CALLBACK_BEGINS(what) \
+  ((what) == BPF_SOCK_OPS_TCP_CONNECT_CB || (what) == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || (what) == BPF_SOCK_OPS_TCP_LISTEN_CB)
+#else
+#define NOTE_WHO_LISTENS(c)
+#define CALLBACK_BEGINS(what) ((what) == BPF_SOCK_OPS_TCP_CONNECT_CB || (what) == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+
+static __always_inline int note_bind(struct bpf_sock *sk) {
+  if (sk->type != SOCK_STREAM || sk->protocol != IPPROTO_TCP)
+    return 1;
+  struct connection *c = new_connection(sk);
+  if (!c) {
+    lose(LOSS_socket_state);
+    return 1;
+  }
+  c->netns_cookie = bpf_get_netns_cookie(sk);
+  note_who(c);
+  return 1;
+}
+
+int on_bind4(struct bpf_sock *sk) {
+  return note_bind(sk);
+}
+
+int on_bind6(struct bpf_sock *sk) {
+  return note_bind(sk);
+}
+#endif
+
 /* An ICMP error wakes who waits for the socket before it is noted as soft, and asking for it takes that note away;
    the message itself stays queued until somebody reads it as such. */
 static __always_inline u32 queued_error(void *kernel_socket, struct control *settings) {
@@ -119,7 +155,7 @@ static __always_inline u32 queued_error(void *kernel_socket, struct control *set
 static __always_inline u32 socket_error(struct bpf_sock *sk, struct control *settings) {
   void *kernel_socket = bpf_skc_to_tcp_sock(sk);
   u32 error = 0;
-  if (!kernel_socket)
+  if (!kernel_socket || !settings->sk_err_offset)
     return 0;
   read_kernel(&error, sizeof(error), kernel_socket + settings->sk_err_offset);
   if (!error)   /* an ICMP error that came while the socket was in use waits as a soft one */
@@ -127,10 +163,10 @@ static __always_inline u32 socket_error(struct bpf_sock *sk, struct control *set
   return error ? error : queued_error(kernel_socket, settings);
 }
 
-static __always_inline void connect_failed(struct connection *c, struct flow_counts *counts, u32 error, u64 now_ns) {
+static __always_inline void connect_failed(struct connection *c, struct flow_counts *counts, u32 error) {
   if (error == ECONNREFUSED)
     lock_xadd(&counts->refused, 1);
-  else if (error == ETIMEDOUT || (!error && now_ns - c->opened_ns >= 1000000000ULL))
+  else if (error == ETIMEDOUT || (!error && bpf_ktime_get_ns() - c->opened_ns >= 1000000000ULL))
     lock_xadd(&counts->timeout, 1);   /* or the application gave up after the SYN was sent again */
   else if (error == ECONNRESET)
     lock_xadd(&counts->reset, 1);
@@ -143,8 +179,20 @@ static __always_inline void connect_failed(struct connection *c, struct flow_cou
 /* Bytes that came out of order were not counted when they came: TCP's own count closes the gap. */
 static __always_inline void count_remaining_bytes(struct bpf_sock_ops *op, struct connection *c, struct flow_counts *counts) {
   u64 missing = op->bytes_received - c->received_bytes - (c->fin_received & 1);
-  if (c->sequenced && missing && missing < (1ULL << 40))
-    lock_xadd(&counts->bytes_received, missing);
+  if (!c->sequenced || !missing || missing >= 1ULL << 40)
+    return;
+  lock_xadd(&counts->bytes_received, missing);
+  if (c->protocol == PROTOCOL_HTTP)
+    lock_xadd(&counts->parsed_received, missing);
+}
+
+/* Whether the peer's bytes, or ours, went past a parser that wanted them. Our own FIN counts as a byte. */
+static __always_inline u32 received_unread(struct bpf_sock_ops *op, struct connection *c) {
+  return c->reading[0] == READING && AFTER(op->rcv_nxt - (c->fin_received & 1), c->matters[0]);
+}
+
+static __always_inline u32 sent_unread(struct bpf_sock_ops *op, struct connection *c) {
+  return c->reading[1] == READING && AFTER(op->snd_nxt - 1, c->matters[1]);
 }
 
 static __always_inline void note_ended_by(struct connection *c, u32 state, u32 error) {
@@ -163,35 +211,35 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
     note_ended_by(c, after, error);
   if (after != BPF_TCP_CLOSE || (before != BPF_TCP_SYN_SENT && !c->counted))
     return;
-  struct halves halves;
-  u64 now_ns = bpf_ktime_get_ns(), flow = flow_from_callback(op, c, settings, now_ns);
-  if (!halves_of(settings, &halves))
-    return;
-  struct flow_counts *counts = counts_of(halves.flow_counts, flow);
+  int generation = generation_of(settings);
+  struct flow_counts *counts = counts_of(generation, flow_from_callback(op, c, settings));
   if (!counts)
     return;
   if (before == BPF_TCP_SYN_SENT) {
-    connect_failed(c, counts, error, now_ns);
+    connect_failed(c, counts, error);
     return;
   }
   c->counted = 0;
   lock_xadd(&counts->closed, 1);
   count_remaining_bytes(op, c, counts);
-  if (c->protocol == PROTOCOL_HTTP)
-    http_closed(sk, c, halves.request_rows);
+  if (c->protocol != PROTOCOL_HTTP)
+    return;
+  u32 received = received_unread(op, c), is_client = c->role == ROLE_CLIENT;
+  if (received && !is_client)
+    lose(LOSS_http_gap);
+  http_closed(sk, c, is_client ? received : sent_unread(op, c), generation);
 }
 
 static __always_inline void on_established(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
-  struct halves halves;
-  u64 flow = flow_from_callback(op, c, settings, bpf_ktime_get_ns());
-  if (!c->sequenced) {   /* data may have come before us on another CPU */
-    c->next_out = op->snd_nxt;
-    c->next_in = op->rcv_nxt;
+  u64 flow = flow_from_callback(op, c, settings);
+  if (!c->sequenced) {   /* data may have come before us on another CPU, or gone with the SYN */
+    c->next_out = c->matters[1] = op->snd_nxt;
+    c->next_in = c->matters[0] = op->rcv_nxt;
     c->sequenced = 1;
+  } else if (c->role == ROLE_CLIENT) {
+    c->next_in = c->matters[0] = op->rcv_nxt;
   }
-  if (c->counted || !halves_of(settings, &halves))
-    return;
-  struct flow_counts *counts = counts_of(halves.flow_counts, flow);
+  struct flow_counts *counts = c->counted ? 0 : counts_of(generation_of(settings), flow);
   if (!counts)
     return;
   c->counted = 1;
@@ -199,10 +247,7 @@ static __always_inline void on_established(struct bpf_sock_ops *op, struct conne
 }
 
 static __always_inline void on_retransmit(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
-  struct halves halves;
-  if (!c->flow || !halves_of(settings, &halves))
-    return;
-  struct flow_counts *counts = counts_of(halves.flow_counts, c->flow);
+  struct flow_counts *counts = c->flow ? counts_of(generation_of(settings), c->flow) : 0;
   if (counts)
     lock_xadd(&counts->retransmits, op->args[1]);
 }
@@ -210,9 +255,7 @@ static __always_inline void on_retransmit(struct bpf_sock_ops *op, struct connec
 static __always_inline void on_listen(struct bpf_sock_ops *op, struct connection *c) {
   u64 peer[2];
   c->role = ROLE_SERVER;
-  c->cgroup_id = bpf_get_current_cgroup_id();
-  c->process_id = bpf_get_current_pid_tgid() >> 32;
-  bpf_get_current_comm(c->command, sizeof(c->command));
+  NOTE_WHO_LISTENS(c);
   struct listener_seen *seen = announcements.ringbuf_reserve(sizeof(*seen));
   if (!seen) {
     lose(LOSS_ring_full);
@@ -234,7 +277,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *op, struct connection
 /* A socket that begins to connect, has been connected to, or listens gets its storage here, if it has none. */
 static __always_inline struct connection *connection_of_callback(struct bpf_sock_ops *op, struct bpf_sock *sk) {
   u32 what = op->op;
-  if (what != BPF_SOCK_OPS_TCP_CONNECT_CB && what != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && what != BPF_SOCK_OPS_TCP_LISTEN_CB)
+  if (!CALLBACK_BEGINS(what))
     return connections.sk_storage_get(sk, 0, 0);
   struct connection *c = new_connection(sk);
   if (c)

@@ -1,6 +1,8 @@
 /* Adding to the counting maps, and saying what could not be added. Knows no protocol. */
 
 #define barrier() asm volatile("" ::: "memory")
+/* What is rare is compiled out of the way: the code of a usual packet stays in few lines of the cache. */
+#define RARE(condition) __builtin_expect(!!(condition), 0)
 #define AFTER(a, b) ((s32)((u32)(a) - (u32)(b)) > 0)
 #define TRIM_INDEX(variable, mask) asm volatile("%0 &= " #mask : "+r"(variable))
 
@@ -29,56 +31,95 @@ static __always_inline u64 mix(u64 hash, u64 word) {
   return hash ^ (hash >> 29);
 }
 
-/* The half of the counting maps that this run writes. */
-struct halves {
-  void *flow_counts;
-  void *request_rows;
-};
-
-static __always_inline int halves_of(struct control *settings, struct halves *halves) {
-  int generation = settings->generation & 1;
-  halves->flow_counts = flow_counts.lookup(&generation);
-  halves->request_rows = request_rows.lookup(&generation);
-  return halves->flow_counts && halves->request_rows;
+/* Which half of the counting maps this run writes: read once a run, and looked up where something is counted. */
+static __always_inline int generation_of(struct control *settings) {
+  return settings->generation & 1;
 }
 
-static __always_inline struct flow_counts *counts_of(void *half, u64 flow) {
-  struct flow_counts *counts = bpf_map_lookup_elem(half, &flow);
-  if (counts)
+static __always_inline struct flow_counts *counts_of(int generation, u64 flow) {
+  void *half = flow_counts.lookup(&generation);
+  struct flow_counts *counts = half ? bpf_map_lookup_elem(half, &flow) : 0;
+  if (!RARE(!counts) || !half)
     return counts;
   struct flow_counts zero = {};
   map_insert(half, &flow, &zero, BPF_NOEXIST);
   counts = bpf_map_lookup_elem(half, &flow);
-  if (!counts)
-    lose(LOSS_flow_counts_full);
-  return counts;
+  if (counts)
+    return counts;
+  lose(LOSS_flow_counts_as_other);
+  flow = FLOW_OTHER;   /* the agent keeps a row for it in both halves */
+  return bpf_map_lookup_elem(half, &flow);
 }
 
-/* A flow's id; the flow is announced when it is new. */
-static __always_inline u64 flow_id(struct flow *flow, struct control *settings, u32 process_id, u64 now_ns) {
-  u64 *words = (u64 *)flow, id = settings->seed;
+/* How much an endpoint has taken of one of its shares, or where there is no room to keep that, all such endpoints. */
+static __always_inline u64 *share_of(u64 cgroup_id, u32 kind) {
+  struct share key = { cgroup_id, kind };
+  u64 *taken = shares.lookup(&key);
+  if (taken)
+    return taken;
+  u64 none = 0;
+  shares.insert(&key, &none);   /* or another CPU has done so meanwhile */
+  taken = shares.lookup(&key);
+  if (taken)
+    return taken;
+  lose(LOSS_budgets_full);
+  key.cgroup_id = 0;
+  return shares.lookup(&key);
+}
+
+static __always_inline u64 id_of_flow(struct flow *flow, u64 seed) {
+  u64 *words = (u64 *)flow, id = seed;
   #pragma unroll
   for (int i = 0; i < sizeof(*flow) / 8; i++)
     id = mix(id, words[i]);
-  if (id <= FLOW_OTHER)
-    id = FLOW_OTHER + 1;
-  if (flows.lookup(&id))
-    return id;
-  if (flows.insert(&id, flow) == -7 /* E2BIG */) {
-    lose(LOSS_flow_table_full);
-    return FLOW_OTHER;
-  }
+  return id <= FLOW_OTHER ? FLOW_OTHER + 1 : id;
+}
+
+/* What an endpoint's flow counts under that found no room: the same endpoint and role, whatever the peer. */
+static __always_inline void forget_peer(struct flow *flow) {
+  flow->local_address[0] = flow->local_address[1] = 0;
+  flow->peer_address[0] = flow->peer_address[1] = 0;
+  flow->asked_address[0] = flow->asked_address[1] = 0;
+  flow->port = flow->asked_port = 0;
+}
+
+static __always_inline void announce_flow(u64 id, struct flow *flow, u32 process_id) {
   struct flow_seen *seen = announcements.ringbuf_reserve(sizeof(*seen));
   if (!seen) {
     lose(LOSS_ring_full);
-    return id;
+    return;
   }
   seen->what = SEEN_FLOW;
   seen->process_id = process_id;
   seen->id = id;
-  seen->time_ns = now_ns;
+  seen->time_ns = bpf_ktime_get_ns();
   __builtin_memcpy(&seen->flow, flow, sizeof(*flow));
   announcements.ringbuf_submit(seen, 0);
+}
+
+/* A flow's id; the flow is announced when it is new. */
+static __always_inline u64 flow_id(struct flow *flow, struct control *settings, u32 process_id) {
+  u64 id = id_of_flow(flow, settings->seed);
+  if (flows.lookup(&id))
+    return id;
+  u64 *taken = share_of(flow->cgroup_id, SHARE_OF_FLOWS);
+  if (!taken || *taken >= settings->flows_each_endpoint) {
+    lose(LOSS_flows_as_other);
+    forget_peer(flow);
+    id = id_of_flow(flow, settings->seed);
+    if (flows.lookup(&id))
+      return id;
+    if (!taken || *taken >= settings->flows_each_endpoint + OTHERS_EACH_ENDPOINT) {
+      lose(LOSS_flow_table_full);
+      return FLOW_OTHER;
+    }
+  }
+  if (flows.insert(&id, flow) == -7 /* E2BIG */) {
+    lose(LOSS_flow_table_full);
+    return FLOW_OTHER;
+  }
+  lock_xadd(taken, 1);
+  announce_flow(id, flow, process_id);
   return id;
 }
 
@@ -99,45 +140,76 @@ static __always_inline u16 latency_bucket(u64 ns) {
   return octave * 8 + steps;
 }
 
-/* One more of these requests. A table without room gives up the names first, then counts the loss. */
-static __always_inline void count_request(void *half, struct request *request, u64 latency_ns) {
-  struct request_counts *counts = bpf_map_lookup_elem(half, request), zero = {};
-  if (!counts) {
-    map_insert(half, request, &zero, BPF_NOEXIST);
-    counts = bpf_map_lookup_elem(half, request);
-  }
-  if (!counts) {
-    lose(LOSS_rows_as_other);
-    request->name = request->host = NAME_OTHER;
-    map_insert(half, request, &zero, BPF_NOEXIST);
-    counts = bpf_map_lookup_elem(half, request);
-  }
-  if (!counts) {
-    lose(LOSS_request_rows_full);
-    return;
-  }
-  lock_xadd(&counts->count, 1);
-  lock_xadd(&counts->sum_ns, latency_ns);
+/* Whether the endpoint may have one more row in this interval. Flows without an endpoint share one. */
+static __always_inline u32 take_row(u64 flow, struct control *settings) {
+  struct flow *known = flows.lookup(&flow);
+  u64 *taken = share_of(known ? known->cgroup_id : 0, SHARE_OF_ROWS);
+  if (!taken)
+    return 0;
+  u64 begun = (u64)settings->generation << 32;
+  if (*taken >> 32 != settings->generation)
+    *taken = begun;   /* two CPUs may both begin it: then one row is not counted */
+  if (*taken - begun >= settings->rows_each_endpoint)
+    return 0;
+  lock_xadd(taken, 1);
+  return 1;
 }
 
-/* Whether the endpoint may announce one more new name of this kind. */
-static __always_inline u32 take_from_budget(u64 cgroup_id, u32 kind, struct control *settings) {
-  struct name_budget_key key = { cgroup_id, kind };
-  u64 *used = name_budgets.lookup(&key);
-  if (!used) {
-    u64 none = 0;
-    name_budgets.insert(&key, &none);   /* or another CPU has done so meanwhile */
-    used = name_budgets.lookup(&key);
+/* One an octave: the nearest. Without a branch, since the verifier would follow each bucket by itself from there on. */
+static __always_inline u16 coarse(u16 latency_bucket) {
+  return (latency_bucket + 4) & ~7;
+}
+
+static __always_inline struct request_counts *new_row(void *half, struct request *request, struct control *settings) {
+  struct request_counts *counts, zero = {};
+  if (take_row(request->flow, settings)) {
+    map_insert(half, request, &zero, BPF_NOEXIST);
+    counts = bpf_map_lookup_elem(half, request);
+    if (counts)
+      return counts;
   }
-  if (!used) {
-    lose(LOSS_name_budgets_full);
+  lose(LOSS_rows_as_other);
+  if (request->name)
+    request->name = NAME_OTHER;
+  if (request->host)
+    request->host = NAME_OTHER;
+  request->latency_bucket = coarse(request->latency_bucket);
+  map_insert(half, request, &zero, BPF_NOEXIST);
+  counts = bpf_map_lookup_elem(half, request);
+  if (!counts)
+    lose(LOSS_request_rows_full);
+  return counts;
+}
+
+/* One more of these requests. Beyond the endpoint's share, or without room, a row gives up its names and the fineness
+ * of its latency first; then the loss is counted. */
+static __always_inline void count_request(int generation, struct request *request, u64 latency_ns) {
+  struct control *settings_now = settings();
+  void *half = request_rows.lookup(&generation);
+  if (RARE(!settings_now || !half))
+    return;
+  if (RARE(settings_now->shed & SHED_LATENCY))
+    request->latency_bucket = coarse(request->latency_bucket);
+  struct request_counts *counts = bpf_map_lookup_elem(half, request);
+  if (RARE(!counts))
+    counts = new_row(half, request, settings_now);
+  if (!counts)
+    return;
+  lock_xadd(&counts->count, 1);
+  if (latency_ns)   /* of a constant 0 the compiler makes an atomic OR, which kernels before 5.12 refuse */
+    lock_xadd(&counts->sum_ns, latency_ns);
+}
+
+/* Whether the endpoint may have one more name of this kind. */
+static __always_inline u32 take_name(u64 cgroup_id, u32 kind, struct control *settings) {
+  u64 *taken = share_of(cgroup_id, kind);
+  if (!taken)
     return 0;
-  }
-  if (*used >= settings->names_each_endpoint) {
+  if (*taken >= settings->names_each_endpoint) {
     lose(LOSS_names_beyond_budget);
     return 0;
   }
-  lock_xadd(used, 1);
+  lock_xadd(taken, 1);
   return 1;
 }
 
@@ -157,20 +229,30 @@ static __always_inline void announce_name(u64 id, u32 kind, u64 flow, const void
 }
 
 /* Announces a name the first time, and again while the agent has not said that it has the text.
- * Gives the id to count with: the name's own, or NAME_OTHER beyond the budget. */
-static __always_inline u64 name_id(u64 id, u32 kind, u64 flow, u64 cgroup_id, struct control *settings, u64 now_ns,
-                                   const void *text, u32 length) {
+ * Gives the id to count with: the name's own, or NAME_OTHER beyond the budget; and whether the agent has said so. */
+static __always_inline u64 name_id(u64 id, u32 kind, u64 flow, u64 cgroup_id, struct control *settings,
+                                   const void *text, u32 length, u32 *named) {
   if (id <= NAME_OTHER)
     id = NAME_OTHER + 1;
-  u64 *announced = names.lookup(&id);
-  if (announced) {
-    if (*announced == NAMED || now_ns - *announced < 1000000000ULL)
+  *named = 0;
+  if (RARE(settings->shed & SHED_NAMES)) {
+    lose(LOSS_names_shed);
+    return NAME_OTHER;
+  }
+  struct name_state *known = names.lookup(&id);
+  *named = known && known->announced_ns == NAMED;
+  if (!RARE(!*named))
+    return id;
+  u64 now_ns = bpf_ktime_get_ns();
+  if (known) {
+    if (now_ns - known->announced_ns < 1000000000ULL)
       return id;
-    *announced = now_ns;
+    known->announced_ns = now_ns;
   } else {
-    if (!take_from_budget(cgroup_id, kind, settings))
+    if (!take_name(cgroup_id, kind, settings))
       return NAME_OTHER;
-    if (names.insert(&id, &now_ns) == -7 /* E2BIG */) {
+    struct name_state new = { now_ns, cgroup_id, kind };
+    if (names.insert(&id, &new) == -7 /* E2BIG */) {
       lose(LOSS_names_beyond_budget);
       return NAME_OTHER;
     }

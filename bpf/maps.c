@@ -7,6 +7,8 @@
 #define MAX_FLOW_COUNTS 32768
 #define MAX_REQUEST_ROWS 65536
 #define MAX_NAMES 32768
+#define MAX_SHARES 16384
+#define MAX_NETWORKS 1024
 #define MAX_KNOWN_CONNECTIONS 65536
 
 /* Socket storage lives and dies with its socket; the kernel frees it, nobody deletes. BCC has no form of
@@ -23,13 +25,20 @@
   struct _name##_table_t _name = { .flags = BPF_F_NO_PREALLOC | (_flags) }; \
   BPF_ANNOTATE_KV_PAIR(_name, int, _leaf_type)
 
+/* How a parser stands to one direction's bytes. */
+enum reading {
+  READING,
+  READING_TAINTED,         /* not until the next boundary that is certain */
+  READING_OVER,            /* nothing more will be read from them */
+};
+
 /* What is kept for every TCP socket: small, since it is charged to the agent's memory for each of them. */
 struct connection {
   u64 flow;                /* 0 until its first packet */
   u64 cgroup_id;
   u64 netns_cookie;
   u64 opened_ns;
-  u64 turn_start_ns;       /* bytes of the client are on their way, none of the server came back yet */
+  u64 turn_start_ns;       /* bytes of the client are on their way, none of the server came back yet; 1 where its time is no matter */
   u64 received_bytes;      /* counted so far */
   u64 asked_address[2];
   char command[16];
@@ -47,9 +56,66 @@ struct connection {
   u8 fin_received;         /* TCP counts a FIN as a byte */
   u8 adopted;              /* open before the agent */
   u8 dns_prefix[2];        /* server, client: a message's length came in a segment of its own */
-  u8 reserved[7];
+  u8 turns;                /* that ended, modulo 256 */
+  u8 gap;                  /* bytes of the peer came out of order: TCP's own count tells */
+  u8 early;                /* early bytes are kept */
+  u8 first_at_listener;    /* the listener has kept first segments of connections: maybe this one's */
+  u8 reading[2];           /* ingress, egress: enum reading */
+  u32 reader;              /* whether a CPU reads the peer's bytes now (ordering.c) */
+  u8 begins_again;         /* at its next segment its HTTP parser starts anew: it is older than the agent */
+  u8 reserved[4];
 };
 SOCKET_STORAGE(connections, struct connection, BPF_F_CLONE);
+
+/* The early bytes of a socket: what is there, as runs of sequence numbers; the bytes lie in pages. Made when
+ * its first segment comes early. */
+#define EARLY_RUNS 32
+struct early_run {
+  u32 start;
+  u32 end;                 /* equal to the start: this entry is free */
+};
+struct early_bytes {
+  u64 stream;              /* the key of its pages */
+  u64 present;             /* bit i: page first_page + i was made by this socket */
+  u32 first_page;
+  u32 live;                /* results of scans: kept in memory, so that the verifier forgets the values */
+  u32 found;
+  u32 free;
+  u32 at;                  /* bytes of a segment that are being kept: from, to, and where in the packet */
+  u32 end;
+  u32 offset;
+  u32 reserved[2];
+  struct early_run runs[EARLY_RUNS];
+};
+SOCKET_STORAGE(early_streams, struct early_bytes, 0);
+
+/* A piece of a stream's sequence space. Written and deleted by the kernel; the oldest gives way, and its owner
+ * sees that it is gone, so nothing need be freed when a socket closes. Bound: 4 MB of early bytes at once. */
+#define EARLY_PAGES 1024
+#define PAGE_BYTES 4096
+#define PAGE_BITS 12
+#define EARLY_UNIT 1024    /* bytes copied at a time */
+struct early_page_key {
+  u64 stream;
+  u32 number;              /* sequence >> PAGE_BITS */
+  u32 reserved;
+};
+struct early_page {
+  struct early_page_key key;   /* tells a reader that it was not given to another meanwhile */
+  u8 bytes[PAGE_BYTES + EARLY_UNIT];
+};
+BPF_TABLE("lru_hash", struct early_page_key, struct early_page, early_pages, EARLY_PAGES);
+BPF_ARRAY(blank_page, struct early_page, 1);
+
+/* stream -> the segment that made the connection, when its listener met it: the handshake's last ACK was lost, or
+ * was made to wait for data. Written by the listener's packet, deleted by the connection's first one. */
+struct first_segment {
+  u64 time_ns;
+  u64 bytes;               /* its first eight */
+  u32 start;
+  u32 end;
+};
+BPF_TABLE("lru_hash", u64, struct first_segment, first_segments, 1024);
 
 /* The last peer of a UDP socket: most talk to one, and then no flow need be looked up. */
 struct datagrams {
@@ -69,12 +135,13 @@ SOCKET_STORAGE(datagram_sockets, struct datagrams, 0);
 BPF_ARRAY(control, struct control, 1);
 
 /* id -> flow. Written by the kernel when a flow is first seen, read by the agent when an announcement was
- * lost, deleted by the agent when the flow has been idle and has no open connection. Full: the counts go
- * to flow FLOW_OTHER, and flow_table_full counts them. */
+ * lost, deleted by the agent when the flow has been idle and has no open connection. Beyond its endpoint's share
+ * a connection counts under that endpoint's (other), see flows_as_other. Full: the counts go to flow FLOW_OTHER,
+ * and flow_table_full counts them. */
 BPF_HASH(flows, u64, struct flow, MAX_FLOWS);
 
 /* flow id -> counters, rows of requests. Written by the kernel, read and deleted by the agent in the half
- * that the kernel does not write. Full: see flow_counts_full, rows_as_other, request_rows_full. */
+ * that the kernel does not write. Full: see flow_counts_as_other, rows_as_other, request_rows_full. */
 BPF_HASH(flow_counts_0, u64, struct flow_counts, MAX_FLOW_COUNTS);
 BPF_HASH(flow_counts_1, u64, struct flow_counts, MAX_FLOW_COUNTS);
 BPF_HASH(request_rows_0, struct request, struct request_counts, MAX_REQUEST_ROWS);
@@ -82,10 +149,18 @@ BPF_HASH(request_rows_1, struct request, struct request_counts, MAX_REQUEST_ROWS
 BPF_ARRAY_OF_MAPS(flow_counts, "flow_counts_0", 2);
 BPF_ARRAY_OF_MAPS(request_rows, "request_rows_0", 2);
 
-/* name id -> when it was announced, or NAMED once the agent has its text. Inserted by the kernel, marked
- * and deleted by the agent. Full or beyond the endpoint's budget: the name is (other). */
-BPF_HASH(names, u64, u64, MAX_NAMES);
-BPF_HASH(name_budgets, struct name_budget_key, u64, 8192);
+/* Name ids. Inserted by the kernel, marked and deleted by the agent. Full or beyond the endpoint's share: the name
+ * is (other). */
+BPF_HASH(names, u64, struct name_state, MAX_NAMES);
+
+/* How much of its share an endpoint has taken. Counted by the kernel; corrected and deleted by the agent, which knows
+ * what is left of it. Shares of rows have the generation that they are about in their upper half. Full: one more
+ * endpoint takes of the share that all those have together, which is cgroup 0's: budgets_full. */
+BPF_HASH(shares, struct share, u64, MAX_SHARES);
+
+/* Ranges of addresses that are ours. Written by the agent at its start. Full: inside_full, and servers show the clients
+ * of the ranges that are left out as outside. */
+BPF_LPM_TRIE(inside, struct network, u8, MAX_NETWORKS);
 
 /* cgroups that have a name of their own. Written and deleted by the agent. */
 BPF_HASH(named_cgroups, u64, u8, 32768);
@@ -115,9 +190,13 @@ BPF_ARRAY(parsers, u64, 1);
 /* Announcements to the agent, which reads them at once. Full: ring_full. */
 BPF_RINGBUF_OUTPUT(announcements, 64);
 
-/* The parsers that entry programs call, by enum parser. Written by the loader. */
-enum parser { PARSER_HTTP = 0, PARSER_DNS = 1, PARSER_COUNT = 8 };
+/* The programs that entry programs call, by enum parser. Written by the loader. */
+enum parser {
+  PARSER_HTTP_RECEIVED, PARSER_DNS, KEEP_EARLY, REPLAY_EARLY, REPLAY_HTTP, PARSER_HTTP_SENT,
+  PARSER_COUNT = 8,
+};
 BPF_PROG_ARRAY(parsers_by_protocol, PARSER_COUNT);
 
 #define NAMED (~0ULL)
 #define FLOW_OTHER 1
+#define OTHERS_EACH_ENDPOINT 64   /* flows of the kind (other), beyond its share: one a role and command */

@@ -2,6 +2,8 @@
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define TCP_FIN 1
+#define TCP_SYN 2
 
 /* The socket's network namespace. Where the kernel does not tell it to a program of this type (the loader asks),
  * a socket keeps what was known before: from its connect, its establishment, or the listener that it came from. */
@@ -25,29 +27,35 @@ struct packet {
   u16 local_port;
   u16 peer_port;
   u8 egress;
-  u8 fin;
+  u8 flags;
 };
+
+/* How a packet goes from an entry program to the programs that read it, in skb->cb: */
+enum { CB_FLAGS, CB_OFFSET, CB_SEQUENCE, CB_LENGTH, CB_END };   /* its payload; the end of a replay's bytes */
+enum {
+  CB_EGRESS = 1,
+  CB_MISSED = 2,           /* bytes that mattered were missed and will not come again */
+  CB_FIRST = 4,            /* what was kept comes before the packet */
+  CB_TURN = 8,             /* this run has the turn at the peer's bytes */
+  CB_GOES_ON = 16,         /* a program that called itself for more */
+  CB_LISTENER = 32,        /* the socket is a listener */
+  CB_RUN = 256,            /* above: how many program runs went to what was kept */
+};
+#define FIRST_RUNS 16      /* of the 33 that a packet has: the others are for itself */
+#define KEPT_HAS_RUNS(flags) (!((flags) & CB_FIRST) || (flags) < CB_RUN * FIRST_RUNS)
 
 static __always_inline u64 mapped(u32 ipv4) {
   return (u64)ipv4 << 32 | 0xffff0000ULL;
 }
 
-/* Source and destination. Looks at the packet's own version, not at the socket's family: a v6 socket sends
- * IPv4 to mapped addresses. Gives where the transport's header begins, or 0. */
-static __always_inline u32 read_addresses(const u8 *data, const u8 *end, u32 transport, u64 *source, u64 *destination) {
+/* Where the transport's header begins, or 0. Looks at the packet's own version, not at the socket's family: a v6
+ * socket sends IPv4 to mapped addresses. */
+static __always_inline u32 transport_offset(const u8 *data, const u8 *end, u32 transport) {
   if (data + 28 > end)
     return 0;
-  if (data[0] >> 4 == 4) {
-    source[0] = destination[0] = 0;
-    source[1] = mapped(*(u32 *)(data + 12));
-    destination[1] = mapped(*(u32 *)(data + 16));
+  if (data[0] >> 4 == 4)
     return (data[0] & 15) * 4;
-  }
-  if (data + 40 > end || data[6] != transport)
-    return 0;   /* extension headers */
-  __builtin_memcpy(source, data + 8, 16);
-  __builtin_memcpy(destination, data + 24, 16);
-  return 40;
+  return data + 40 > end || data[6] != transport ? 0 : 40;   /* extension headers */
 }
 
 /* The transport's header, `offset` bytes behind `data`. */
@@ -62,28 +70,41 @@ static __always_inline int read_transport(const u8 *data, const u8 *end, u32 off
   if (transport == IPPROTO_TCP) {
     packet->sequence = bpf_ntohl(*(u32 *)(header + 4));
     packet->payload_offset = offset + (header[12] >> 4) * 4;
-    packet->fin = header[13] & 1;
+    packet->flags = header[13];
+    packet->sequence += (header[13] & TCP_SYN) != 0;   /* which counts one */
   }
   return 1;
 }
 
-/* The stack has pulled these headers into reach before the hooks run. */
+/* All but the addresses, which few segments need. The stack has pulled these headers into reach before the hooks run. */
 static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32 egress, struct packet *packet) {
   const u8 *data = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end;
-  u64 source[2], destination[2];
-  u32 offset = read_addresses(data, end, transport, source, destination);
+  u32 offset = transport_offset(data, end, transport);
   packet->egress = egress;
-  if (!offset || !read_transport(data, end, offset, transport, packet)) {
+  if (RARE(!offset || !read_transport(data, end, offset, transport, packet))) {
     lose(LOSS_header_unreadable);
     return 0;
   }
   packet->payload_length = skb->len > packet->payload_offset ? skb->len - packet->payload_offset : 0;
+  return 1;
+}
+
+/* Of a packet whose header has been read. */
+static __always_inline void read_addresses(struct __sk_buff *skb, struct packet *packet) {
+  const u8 *data = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end;
+  u64 source[2] = {}, destination[2] = {};
+  if (data + 40 <= end && data[0] >> 4 == 6) {
+    __builtin_memcpy(source, data + 8, 16);
+    __builtin_memcpy(destination, data + 24, 16);
+  } else if (data + 20 <= end) {
+    source[1] = mapped(*(u32 *)(data + 12));
+    destination[1] = mapped(*(u32 *)(data + 16));
+  }
   #pragma unroll
   for (int i = 0; i < 2; i++) {
-    packet->local_address[i] = egress ? source[i] : destination[i];
-    packet->peer_address[i] = egress ? destination[i] : source[i];
+    packet->local_address[i] = packet->egress ? source[i] : destination[i];
+    packet->peer_address[i] = packet->egress ? destination[i] : source[i];
   }
-  return 1;
 }
 
 /* Two CPUs that meet a new socket at once both make its storage, and one of them is refused: so it looks again. */
@@ -116,15 +137,30 @@ static __always_inline void note_command(struct flow *flow, const char *command)
     __builtin_memcpy(flow->command, command, sizeof(flow->command));
 }
 
+/* Outside addresses are without number at a server that faces them: all its clients from there are one peer. A client's
+ * own peers keep their address. Looked at once a connection. */
+static __always_inline u32 is_outside(const u64 *address, struct control *settings) {
+  struct network wanted = { .length = 128 };
+  if (!settings->inside_known)
+    return 0;
+  __builtin_memcpy(wanted.address, address, sizeof(wanted.address));
+  return !inside.lookup(&wanted);
+}
+
+static __always_inline void note_peer(struct flow *flow, const u64 *peer, struct control *settings) {
+  if (flow->role == ROLE_SERVER && is_outside(peer, settings))
+    return;
+  flow->peer_address[0] = peer[0];
+  flow->peer_address[1] = peer[1];
+}
+
 static __always_inline u64 connection_flow(struct connection *c, struct control *settings, const u64 *local,
-                                           const u64 *peer, u16 port, u64 now_ns) {
+                                           const u64 *peer, u16 port) {
   struct flow flow = {};
   flow.cgroup_id = c->cgroup_id;
   flow.netns_cookie = c->netns_cookie;
   flow.local_address[0] = local[0];
   flow.local_address[1] = local[1];
-  flow.peer_address[0] = peer[0];
-  flow.peer_address[1] = peer[1];
   if (c->asked_port && (c->asked_address[0] != peer[0] || c->asked_address[1] != peer[1] || c->asked_port != port)) {
     flow.asked_address[0] = c->asked_address[0];
     flow.asked_address[1] = c->asked_address[1];
@@ -133,6 +169,7 @@ static __always_inline u64 connection_flow(struct connection *c, struct control 
   note_command(&flow, c->command);
   flow.port = port;
   flow.role = c->role;
+  note_peer(&flow, peer, settings);
   flow.transport = IPPROTO_TCP;
-  return flow_id(&flow, settings, c->process_id, now_ns);
+  return flow_id(&flow, settings, c->process_id);
 }

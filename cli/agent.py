@@ -30,6 +30,30 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-key", type=_FILE, help="Key of the own certificate (PEM).")
 @click.option("--token-file", type=_FILE, help="File with the token to show.")
 @click.option("--insecure", is_flag=True, default=None, help="Plain text, beyond this machine too.")
+@click.option(
+    "--runtime-dir",
+    "runtime_directory",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    default=Path("/run/plumbline"),
+    show_default=True,
+    help="Where a newer agent finds this one, to take over without a gap.",
+)
+@click.option(
+    "--stay", "stays", is_flag=True, default=None, help="When a newer agent has taken over, wait for SIGTERM to end."
+)
+@click.option(
+    "--cpu-budget",
+    metavar="CORES|PERCENT|off",
+    help="Beyond it detail is given up, never counts.  [default: 0.5]",
+)
+@click.option(
+    "--inside",
+    multiple=True,
+    metavar="CIDR",
+    help="A range of ours, besides private ones and those that this host has routes to; can be repeated. A server's "
+    "clients from elsewhere are one peer.",
+)
 @click.option("--names-each-endpoint", type=click.IntRange(min=1), help="Routes, hosts and DNS names kept for each.")
 def command(**flags: Any) -> int:
     """Watch this host from its kernel and report to an aggregator.
@@ -37,10 +61,13 @@ def command(**flags: Any) -> int:
     Needs root, or the capabilities that plumb doctor names.
     """
     from agent import pipeline
-    from agent.settings import Settings, WrongSettings
+    from agent.settings import Settings, WrongSettings, cpu_budget
     from cli.daemon import run
 
     try:
+        budget = flags.pop("cpu_budget")
+        if budget is not None:
+            flags["cpu_budget_cores"] = cpu_budget(budget)
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except WrongSettings as wrong:
         raise Failure(Status.WRONG_USE, f"{wrong}.") from wrong

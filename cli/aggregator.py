@@ -33,6 +33,19 @@ def _security_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--http", metavar="HOST:PORT", help="Listen for HTTP here.  [default: 127.0.0.1:7172]")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="The journal's place.")
 @click.option("--cluster", metavar="NAME", help="The cluster's name in the graph.")
+@click.option(
+    "--kubernetes",
+    is_flag=True,
+    default=None,
+    help="Ask this cluster's API what pods and Services are: by $KUBECONFIG, else as the pod that this is.",
+)
+@click.option(
+    "--deployed-by",
+    multiple=True,
+    metavar="NAME",
+    help="The field manager of one who deploys, * for anything; may be repeated. What others change of a workload is "
+    "told as changed by hand.  [default: those of Helm, Argo CD and Flux]",
+)
 @click.option("--catalog", multiple=True, metavar="PATH", help="Declarations: a file or a directory; may be repeated.")
 @click.option("--catalog-default-owner", metavar="GROUP", help="Who owns a third party that nobody declared.")
 @click.option("--inside", multiple=True, metavar="CIDR", help="Addresses that are ours, besides private ones.")

@@ -1,7 +1,7 @@
 """What a watcher has seen, so that it can tell what changed, across a restart of the aggregator too. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from plumbline.v1.jsonform import changes_to_json, to_json
@@ -18,9 +18,10 @@ from plumbline.v1.topology_pb2 import (
 Row = dict[str, Any]
 _Key = tuple[str, str]
 
+_MOST_HAPPENED = 10_000
 _SHAPE = {
-    "node": ("kind", "name", "namespace", "listens", "name_source", "ambiguous"),
-    "edge": ("class", "encrypted", "seen_from"),
+    "node": ("kind", "name", "namespace", "listens", "name_source", "ambiguous", "exposure"),
+    "edge": ("class", "encrypted", "seen_from", "way", "through"),
     "host": ("stale",),
 }
 
@@ -31,6 +32,8 @@ class Follower:
     def __init__(self) -> None:
         self._held: dict[_Key, Row] = {}
         self._arriving: dict[_Key, Row] = {}
+        self._happened: dict[str, None] = {}  # ids of what was told
+        self._happening: dict[str, Row] = {}
         self.is_started = False
 
     @property
@@ -44,11 +47,12 @@ class Follower:
         match response.WhichOneof("event"):
             case "snapshot":
                 self._arriving.update(_subjects(response.snapshot.part))
+                self._happening.update((event.id, to_json(event)) for event in response.snapshot.part.events)
                 return self._replace(response.position, now) if response.snapshot.complete else []
             case "delta":
                 return self._change(response.position, response.delta)
             case "restart":
-                self._arriving = {}
+                self._arriving, self._happening = {}, {}
                 row = _row(response.position, now, "resync")
                 return [{**row, "reason": response.restart.reason}] if self.is_started else []
         return []
@@ -60,6 +64,9 @@ class Follower:
             if not kind:
                 continue
             value = to_json(getattr(change, kind))
+            if kind == "happened":
+                self._note([value])
+                continue
             if change.kind == CHANGE_KIND_VANISHED:
                 self._held.pop(_key(kind, value), None)
                 continue
@@ -76,7 +83,18 @@ class Follower:
         before, after = self._held, self._arriving
         self._held, self._arriving = after, {}
         is_first, self.is_started = not self.is_started, True
-        return [] if is_first else list(_differences(before, after, _row(position, now, "")))
+        news, self._happening = self._note(self._happening.values()), {}
+        row = _row(position, now, "")
+        happened = [{**row, "event": one["kind"], "happened": one} for one in news]
+        return [] if is_first else [*_differences(before, after, row), *happened]
+
+    def _note(self, events: Iterable[Row]) -> list[Row]:
+        """Those that were not told yet."""
+        news = [one for one in events if one["id"] not in self._happened]
+        self._happened.update(dict.fromkeys(one["id"] for one in news))
+        for key in list(self._happened)[:-_MOST_HAPPENED]:
+            del self._happened[key]
+        return news
 
 
 def _differences(before: Mapping[_Key, Row], after: Mapping[_Key, Row], row: Row) -> Iterator[Row]:

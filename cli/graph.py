@@ -48,5 +48,14 @@ def _overview(graph: dict[str, Any]) -> str:
     lonely = [f"{safe(node['id'])} ({', '.join(map(str, node['listens']))})" for node in overview.uncalled(graph)]
     if lonely:
         parts.append("Listening, not called in this window: " + ", ".join(lonely) + ".")
-    parts.append("\n".join([overview.window_line(graph), *overview.host_lines(graph["hosts"])]))
+    parts.append(
+        "\n".join(
+            [
+                overview.window_line(graph),
+                *overview.host_lines(graph["hosts"]),
+                *overview.pressure_lines(graph),
+                *overview.stale_lines(graph),
+            ]
+        )
+    )
     return "\n\n".join(parts)

@@ -22,7 +22,7 @@ def edge_table(edges: Iterable[Json]) -> str:
 def window_line(graph: Json) -> str:
     """Which span, how much was seen, and how far to trust it."""
     window = graph.get("window") or {}
-    span = f"{_clock(window.get('from'))} to {_clock(window.get('to'))} UTC"
+    span = f"{clock(window.get('from'))} to {clock(window.get('to'))} UTC"
     return f"{len(graph['nodes'])} nodes, {len(graph['edges'])} edges, {span}; {_hosts_phrase(graph['hosts'])}."
 
 
@@ -31,14 +31,28 @@ def host_lines(hosts: Iterable[Json]) -> Iterator[str]:
     for host in hosts:
         name = safe(host["name"])
         if host["stale"]:
-            yield f"{name}: stale, last heard {_clock(host['last_seen'])}."
+            yield f"{name}: stale, last heard {clock(host['last_seen'])}."
         for blind in host["blind"]:
-            end = _clock(blind["to"]) if blind["to"] else "now"
-            yield f"{name}: blind from {_clock(blind['from'])} to {end} ({safe(blind['reason'])})."
+            end = clock(blind["to"]) if blind["to"] else "now"
+            yield f"{name}: blind from {clock(blind['from'])} to {end} ({safe(blind['reason'])})."
+        if host.get("shed"):
+            yield f"{name}: left out now, to keep within its agent's budgets: {safe(', '.join(host['shed']))}."
         for word in ("lost", "dropped"):
             reasons = {reason: count for reason, count in host[word].items() if count}
             if reasons:
                 yield f"{name}: {word} " + ", ".join(f"{count} {safe(why)}" for why, count in reasons.items()) + "."
+
+
+def stale_lines(graph: Json) -> Iterator[str]:
+    """What names come from and is not of now."""
+    for source in graph.get("stale", ()):
+        yield f"{safe(source['name'])} of the cluster's API: as of {clock(source['since'])}. {safe(source['reason'])}"
+
+
+def pressure_lines(graph: Json) -> Iterator[str]:
+    """What machines of the cluster are short of."""
+    for one in graph.get("pressures", ()):
+        yield f"{safe(one['host'])}: the cluster's API says {safe(', '.join(one['conditions']))}."
 
 
 def uncalled(graph: Json) -> list[Json]:
@@ -53,7 +67,7 @@ def _edge_row(edge: Json) -> tuple[object, ...]:
     return (
         edge["source"],
         edge["target"],
-        f"{edge['protocol']}:{edge['port']}",
+        f"{edge['protocol']}:{edge['port']}{_by_way(edge)}",
         edge["requests"] if speaks_requests else None,
         edge["errors"] if speaks_requests else None,
         decimal(latency.get("mean")),
@@ -64,6 +78,13 @@ def _edge_row(edge: Json) -> tuple[object, ...]:
         byte_size(edge["bytes_received"]),
         edge["seen_from"],
     )
+
+
+def _by_way(edge: Json) -> str:
+    """To a proxy, or past one to whom it was asked for; or of no use but to who looks after the server."""
+    if edge.get("class") in ("probe", "scrape"):
+        return f" ({edge['class']})"
+    return " (way)" if edge.get("way") else " (by way)" if edge.get("through") else ""
 
 
 def _edge_order(edge: Json) -> tuple[str, str, int, str]:
@@ -79,7 +100,7 @@ def _hosts_phrase(hosts: list[Json]) -> str:
     return f"{len(coverage)} of {len(hosts)} hosts watched, coverage {percent(sum(coverage) / len(coverage))}"
 
 
-def _clock(moment: str | None) -> str:
+def clock(moment: str | None) -> str:
     return moment[11:19] if moment else "?"
 
 

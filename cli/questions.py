@@ -94,5 +94,19 @@ QUESTIONS: Mapping[str, Question] = {
             ),
             nothing="Nobody was seen to depend on it",
         ),
+        Question(
+            name="owner",
+            help="Whose a node is, as the catalog declares it.",
+            argument="NODE",
+            rows=("entities",),
+            columns=(
+                ("ENTITY", _field("id")),
+                ("OWNER", _field("owner")),
+                ("TYPE", _field("type")),
+                ("LIFECYCLE", _field("lifecycle")),
+                ("DECLARED IN", _field("place")),
+            ),
+            nothing="It is nobody's, as far as was declared",
+        ),
     )
 }

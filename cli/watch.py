@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cli import options
+from cli import happenings, options
 from cli.render import Form, json_line, safe, yaml_text
 
 _SIGNS = {
@@ -15,6 +15,8 @@ _SIGNS = {
     "host_stale": ("!", "yellow"),
     "host_back": ("!", "green"),
     "resync": ("!", "yellow"),
+    "changed_by_hand": ("!", "yellow"),
+    "warning": ("!", "yellow"),
 }
 
 
@@ -52,9 +54,13 @@ def _text(row: dict[str, Any], form: Form) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     sign, colour = _SIGNS.get(row["event"], ("~", "cyan"))
+    if "happened" in row:
+        head = f"{row['time'][11:19]}  {click.style(sign, fg=colour)} {row['event']:<10}"
+        return f"{head} {safe(happenings.sentence(row['happened']))}"
     kind = next((kind for kind in ("node", "edge", "host") if kind in row), "")
     what = _subject(kind, row[kind]) if kind else row.get("reason", "")
-    was = f" (was {row['previous_id']})" if row.get("previous_id") else ""
+    before = row.get("previous_id")
+    was = f" (was {before})" if before and before != row[kind].get("id") else ""
     now = "".join(
         f"  {field} is now {_plain(row[kind][field])}" for field in row.get("changed", ()) if field != "listens"
     )
@@ -67,7 +73,9 @@ def _plain(value: object) -> str:
 
 def _subject(kind: str, value: dict[str, Any]) -> str:
     if kind == "edge":
-        return f"{value['source']} -> {value['target']}  {value['protocol']}:{value['port']}"
+        revisions = [f"{one['revision']} of {one['node']}" for one in value["appeared_with"]]
+        came = f"  with {' and '.join(revisions)}" if revisions else ""
+        return f"{value['source']} -> {value['target']}  {value['protocol']}:{value['port']}{came}"
     if kind == "host":
         return str(value["name"])
     listens = f"  listens on {', '.join(map(str, value['listens']))}" if value["listens"] else ""

@@ -47,11 +47,16 @@ AGENT_EVENTS: Mapping[str, Event] = {
         ("cgroups", "named", "network_namespaces", "listeners", "open_connections", "seconds"),
         "What was there before the agent: cgroups (named: a pod, unit or container), listening sockets, connections.",
     ),
+    "memory_limited": Event(
+        Level.INFO,
+        ("limit_bytes", "parsers"),
+        "The memory cgroup of the agent has a limit: so many connections may be parsed at once, by what is left now.",
+    ),
     "metrics_served": Event(Level.INFO, ("address",), "The agent's own metrics are served at this address."),
     "metrics_refused": Event(
         Level.ERROR,
         ("address", "reason", "remedy"),
-        "The agent's own metrics cannot be served; the agent ends with status 4.",
+        "The agent's own metrics cannot be served: at its start it ends with status 4, after a hand-over it goes on.",
     ),
     "aggregator_connected": Event(
         Level.INFO,
@@ -98,6 +103,13 @@ AGENT_EVENTS: Mapping[str, Event] = {
         "Less than half of the bytes of the last minute were on connections whose protocol was understood.",
     ),
     "coverage_restored": Event(Level.INFO, ("coverage",), "Most bytes of the last minute were understood again."),
+    "shedding": Event(
+        Level.WARNING,
+        ("shed", "reason"),
+        "The agent takes more than it may and gathers less detail: what it leaves out now, and what it took. "
+        "Counts stay whole.",
+    ),
+    "shedding_less": Event(Level.INFO, ("shed", "reason"), "There is room again; what is still left out."),
     "host_unreadable": Event(
         Level.WARNING,
         ("what", "reason", "effect", "remedy"),
@@ -121,6 +133,56 @@ AGENT_EVENTS: Mapping[str, Event] = {
         "Once a minute: distinct edges and rows of flows, requests, losses by reason, and whether it is delivered. "
         "The lag is the age of the oldest count that is not acknowledged.",
     ),
+    "takeover_begun": Event(
+        Level.INFO,
+        ("predecessor_process_id", "predecessor_version"),
+        "An older agent watches this host, and hands over: its programs go on until ours are in their place.",
+    ),
+    "taken_over": Event(
+        Level.INFO,
+        ("flows", "names", "unread_seconds", "seconds"),
+        "The older agent's maps are ours, with what its ids mean; for so long nobody read them while they counted.",
+    ),
+    "takeover_incomplete": Event(
+        Level.WARNING,
+        ("reason",),
+        "The maps of the older agent are ours, but it died before all was told: there is a blind interval.",
+    ),
+    "takeover_not_possible": Event(
+        Level.WARNING,
+        ("reason", "gap_seconds"),
+        "The older agent has ended and this one began anew; nothing was counted in between: a blind interval.",
+    ),
+    "handover_unavailable": Event(
+        Level.WARNING,
+        ("reason", "remedy"),
+        "No newer agent can find this one: an upgrade will leave a blind interval.",
+    ),
+    "handover_begun": Event(
+        Level.INFO,
+        ("successor_process_id", "successor_version"),
+        "A newer agent of this host wants to take over; this one goes on until it is ready.",
+    ),
+    "handover_refused": Event(
+        Level.WARNING,
+        ("caller_process_id", "reason"),
+        "Somebody at the socket for hand-overs is no successor; told once for each reason.",
+    ),
+    "handover_broken_off": Event(
+        Level.WARNING,
+        ("successor_process_id", "reason"),
+        "The newer agent did not finish: this one goes on, and nothing is lost.",
+    ),
+    "handed_over": Event(
+        Level.INFO,
+        ("successor_process_id", "undelivered_batches", "told", "seconds"),
+        "The newer agent counts; what this one counted is delivered, or handed over too.",
+    ),
+    "agent_retired": Event(
+        Level.INFO,
+        (),
+        "It has nothing left to do, and waits for SIGTERM since --stay asks for that, or for its successor's end.",
+    ),
     "agent_stopping": Event(Level.INFO, ("reason",), "The agent ends: last counts are read and delivered."),
     "agent_stopped": Event(
         Level.INFO,
@@ -140,7 +202,7 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
     "journal_damaged": Event(
         Level.WARNING,
         ("file", "at_byte", "cut_bytes", "reason"),
-        "A file of --data is not as it was written (a crash, a disk); what is behind that place is left out.",
+        "A file of --data is not as it was written (a crash, a disk); so many bytes at that place are left out.",
     ),
     "journal_restored": Event(
         Level.INFO,
@@ -173,6 +235,12 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         Level.WARNING, ("stale_host", "last_seen"), "No word from this host's agent: its numbers stand still."
     ),
     "host_back": Event(Level.INFO, ("stale_host",), "This host's agent reports again."),
+    "kubernetes_stale": Event(
+        Level.WARNING,
+        ("resource", "since", "reason"),
+        "This resource of the cluster's API cannot be read; what was known of it since then stays.",
+    ),
+    "kubernetes_current": Event(Level.INFO, ("resource",), "This resource of the cluster's API is read again."),
     "catalog_problem": Event(
         Level.WARNING,
         ("place", "reason"),

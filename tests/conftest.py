@@ -1,20 +1,41 @@
-"""Rules for every test: what needs root says so, and in CI nothing is left out in silence."""
+"""Rules for every test: who needs root says so, what is long waits until it is asked for, and CI leaves nothing out."""
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-_NEEDS_ROOT = ("kernel", "cluster")
+_NEEDS_ROOT = ("kernel", "cluster", "kubernetes")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure() -> None:
+    """A shell lets what it puts into the background ignore Ctrl-C, and all that this starts would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _put_long_ones_aside(config, items)
     if os.geteuid() == 0:
         return
     for item in items:
         if any(item.get_closest_marker(name) for name in _NEEDS_ROOT):
             item.add_marker(pytest.mark.skip(reason="needs root: run it with sudo"))
+
+
+def _put_long_ones_aside(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes runs when it is asked for (`-m long`), as does what needs a Kubernetes (`-m kubernetes`); it
+    is deselected otherwise, not skipped.
+
+    Not in `addopts`: an expression of the command line would replace it there, and `-m kernel` would run for hours.
+    """
+    kept_aside = [name for name in ("long", "kubernetes") if name not in config.option.markexpr]
+    aside = [item for item in items if any(item.get_closest_marker(name) for name in kept_aside)]
+    if aside:
+        config.hook.pytest_deselected(items=aside)
+        items[:] = [item for item in items if item not in aside]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from plumbline.v1.flow_pb2 import (
     EndpointKind,
 )
 
+from agent.records import KernelRefused
+
 # A kubelet's name for a pod: its uid, or 32 hex digits for a static pod. systemd writes "_" for "-".
 _POD = re.compile(
     r"(?:^|[/-])pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})"
@@ -21,8 +23,16 @@ _POD = re.compile(
 )
 # 64 hex digits as a directory, or behind a runtime's prefix: "docker-ID.scope", "cri-containerd:ID".
 _CONTAINER = re.compile(r"(?:^|/|:|/[a-z][a-z0-9.]*(?:-[a-z][a-z0-9.]*)*-)([0-9a-f]{64})(?:\.scope)?(?=/|$)")
-# A runtime's own monitor of a container is not the container.
-_MONITOR = re.compile(r"(?:^|/)(?:crio|libpod)-conmon-[0-9a-f]{64}(?:\.scope)?(?=/|$)")
+# Containers that hold a whole system, by the names that people gave them: LXC and Incus, systemd-nspawn.
+_SYSTEM = re.compile(
+    r"(?:^|/)(?:lxc(?:\.payload)?[./]([^/]+)|systemd-nspawn@([^/]+)\.service(?=/payload)|machine-([^/]+)\.scope(?=/payload))"
+    r"(?=/|$)"
+)
+# What a runtime runs beside a container to look after it is not the container, and not the pod.
+_MONITOR = re.compile(
+    r"(?:^|/)(?:(?:crio|libpod)-conmon-[0-9a-f]{64}(?:\.scope)?|lxc\.(?:monitor|pivot)[./][^/]+|"
+    r"(?:systemd-nspawn@[^/]+\.service|machine-[^/]+\.scope)/supervisor)(?=/|$)"
+)
 _UNIT = re.compile(r"(?:^|/)([^/]+\.(?:service|scope))(?=/|$)")
 # Scopes that hold whatever someone started: the command says more.
 _ANYTHING = re.compile(r"(?:init|(?:session|run|app|vte-spawn)-.*)\.scope")
@@ -49,20 +59,19 @@ NAMELESS = CgroupIdentity(ENDPOINT_KIND_PROCESS)
 
 def identify(path: str) -> CgroupIdentity:
     """The identity in a cgroup's path: the innermost pod, else the innermost container, else the innermost unit."""
-    pod = _last(_POD, path)
+    pod, monitor = _last(_POD, path), _last(_MONITOR, path)
+    container = max(_last(_CONTAINER, path), _last(_SYSTEM, path), key=lambda found: found.start() if found else -1)
+    if monitor is not None and all(one is None or one.start() <= monitor.start() for one in (pod, container)):
+        return NAMELESS
+    container_id = next(filter(None, container.groups())) if container is not None else ""
     if pod is not None:
-        rest = path[pod.end() :]
-        container = None if _MONITOR.search(rest) else _last(_CONTAINER, rest)
-        return CgroupIdentity(
-            ENDPOINT_KIND_POD,
-            pod_uid=pod.group(1).replace("_", "-"),
-            container_id=container.group(1) if container else "",
-        )
-    container = _last(_CONTAINER, path)
-    if container is not None and not _MONITOR.search(path):
-        return CgroupIdentity(ENDPOINT_KIND_CONTAINER, container_id=container.group(1))
+        is_inside = container is not None and container.end() > pod.end()
+        uid = pod.group(1).replace("_", "-")
+        return CgroupIdentity(ENDPOINT_KIND_POD, pod_uid=uid, container_id=container_id if is_inside else "")
+    if container is not None:
+        return CgroupIdentity(ENDPOINT_KIND_CONTAINER, container_id=container_id)
     unit = _last(_UNIT, path)
-    if unit is None or _ANYTHING.fullmatch(unit.group(1)) or _MONITOR.search(path):
+    if unit is None or _ANYTHING.fullmatch(unit.group(1)):
         return NAMELESS
     return CgroupIdentity(ENDPOINT_KIND_UNIT, unit=unit.group(1))
 
@@ -120,9 +129,13 @@ class CgroupIndex:
         self._paths[cgroup_id] = path
         return cgroup_id
 
-    def forget(self, keep: set[int]) -> None:
-        """Drops what is gone and not in `keep`."""
-        self._paths = {known: path for known, path in self._paths.items() if known in self._living or known in keep}
+    def gone(self) -> set[int]:
+        """What is remembered and was not there at the last walk."""
+        return self._paths.keys() - self._living.keys()
+
+    def forget(self, ids: Iterable[int]) -> None:
+        for cgroup_id in ids:
+            self._paths.pop(cgroup_id, None)
 
     def _walk(self) -> Iterator[tuple[int, str]]:
         try:
@@ -147,3 +160,17 @@ def _children(directory: str) -> list[tuple[str, int]]:
             return [(entry.name, entry.inode()) for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:  # It went away while we walked.
         return []
+
+
+def cgroup_places(wanted: Path | None) -> tuple[Path, Path]:
+    """(where the hierarchy is mounted, the watched part of it). Raises KernelRefused."""
+    mount = find_cgroup_root(Path("/proc/self/mounts").read_text())
+    if mount is None:
+        raise KernelRefused(
+            "no cgroup v2 hierarchy is mounted",
+            "mount one: mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified",
+        )
+    root = wanted or mount
+    if not root.resolve().is_relative_to(mount.resolve()) or not root.is_dir():
+        raise KernelRefused(f"{root} is no cgroup below {mount}", "name an existing one with --cgroup-root")
+    return mount, root

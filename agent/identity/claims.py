@@ -4,7 +4,7 @@ Pure. A pod or container in a namespace of its own owns that namespace's address
 owns (address, port), a wildcard once for each address of its namespace.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from agent.identity.addresses import (
@@ -58,6 +58,9 @@ class Claims:
         """None: never read."""
         return self._addresses.get(network_namespace)
 
+    def all_addresses(self) -> set[bytes]:
+        return {one for addresses in self._addresses.values() for one in addresses}
+
     def namespace_of(self, address: bytes) -> int:
         """Of an address that one namespace only has; else 0."""
         having = [namespace for namespace, addresses in self._addresses.items() if address in addresses]
@@ -86,7 +89,18 @@ class Claims:
             self._owners[network_namespace] = endpoint
             self._claim_whole(network_namespace, self._addresses.get(network_namespace, []), since_ns, now_ns)
 
+    def shared(self, network_namespace: int) -> None:
+        """Nobody has this namespace to itself after all, and never had."""
+        if self._owners.pop(network_namespace, None) is None:
+            return
+        for claim in self._ownership.open_claims():
+            if claim.network_namespace == network_namespace and claim.place.port == EVERY_PORT:
+                self._release(claim.place, claim.from_ns)
+
     def listens(self, socket: Socket, listening: Listening, from_ns: int) -> None:
+        if socket not in self.listeners and len(self.listeners) >= MOST_CLAIMS:
+            self.refused += 1
+            return
         self.listeners[socket] = listening
         self._claim_listening(socket, listening, from_ns, from_ns)
 
@@ -105,21 +119,41 @@ class Claims:
             if self._ownership.owner(place) == listening.endpoint:
                 self._release(place, now_ns)
 
-    def gone(self, endpoint: int, now_ns: int) -> None:
-        """An endpoint that is no more owns nothing."""
+    def gone(self, endpoints: Collection[int], now_ns: int) -> None:
+        """Endpoints that are no more own nothing."""
         for claim in self._ownership.open_claims():
-            if claim.endpoint == endpoint:
+            if claim.endpoint in endpoints:
                 self._release(claim.place, now_ns)
-        for namespace in [namespace for namespace, owner in self._owners.items() if owner == endpoint]:
+        for namespace in [namespace for namespace, owner in self._owners.items() if owner in endpoints]:
             del self._owners[namespace]
             self._addresses.pop(namespace, None)
-        self.listeners = {socket: one for socket, one in self.listeners.items() if one.endpoint != endpoint}
+        self.listeners = {socket: one for socket, one in self.listeners.items() if one.endpoint not in endpoints}
+
+    def namespaces_gone(self, namespaces: Collection[int], now_ns: int) -> None:
+        """Nobody is in them any more: what is met under one of these numbers later is another namespace."""
+        for claim in self._ownership.open_claims():
+            if claim.network_namespace in namespaces:
+                self._release(claim.place, now_ns)
+        for namespace in namespaces:
+            self._owners.pop(namespace, None)
+            self._addresses.pop(namespace, None)
+        self.listeners = {
+            socket: one for socket, one in self.listeners.items() if socket.network_namespace not in namespaces
+        }
 
     def open(self) -> list[Claim]:
         return self._ownership.open_claims()
 
     def owners(self) -> set[int]:
         return self._ownership.owners()
+
+    @property
+    def size(self) -> int:
+        return self._ownership.size
+
+    def namespaces(self) -> list[int]:
+        """Those whose addresses were read."""
+        return list(self._addresses)
 
     def take_changes(self) -> list[Claim]:
         self._released.clear()

@@ -6,11 +6,14 @@ Ids are 1, 2, 3, ... and never used again. Pure: what /proc says is passed in.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from plumbline.v1.flow_pb2 import ENDPOINT_KIND_PROCESS
+from plumbline.v1.flow_pb2 import ENDPOINT_KIND_PROCESS, LocalEndpoint
 
 from agent.identity.cgroup import NAMELESS, CgroupIdentity
 
 UNKNOWN_COMMAND = "(unknown)"
+OTHER_COMMAND = "(other)"
+# Kept at most, also while nobody takes them. What is new then is (other).
+MOST_ENDPOINTS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,26 @@ class EndpointBook:
         self._endpoints: dict[int, Endpoint] = {}
         self._changed: dict[int, Endpoint] = {}
         self._next = 1
+        # Endpoints beyond the bound, since the start.
+        self.refused = 0
 
     def named(self, identity: CgroupIdentity, cgroup_path: str, network_namespace: int) -> Endpoint:
         """The endpoint of a pod, container or unit. A namespace that was unknown before is filled in."""
         endpoint = self._get(_Key(identity, "", 0), cgroup_path, network_namespace)
-        if network_namespace and network_namespace != endpoint.network_namespace:
+        if endpoint.identity == identity and network_namespace and network_namespace != endpoint.network_namespace:
             endpoint = replace(endpoint, network_namespace=network_namespace, cgroup_path=cgroup_path)
             self._put(endpoint)
         return endpoint
 
     def process(self, command: str, cgroup_path: str, network_namespace: int) -> Endpoint:
         return self._get(_Key(NAMELESS, command or UNKNOWN_COMMAND, network_namespace), cgroup_path, network_namespace)
+
+    def inherit(self, told: LocalEndpoint) -> Endpoint:
+        """One that an agent before us knew, with an id of our own."""
+        if told.kind == ENDPOINT_KIND_PROCESS:
+            return self.process(told.command, told.cgroup_path, told.network_namespace)
+        identity = CgroupIdentity(told.kind, told.pod_uid, told.container_id, told.unit)
+        return self.named(identity, told.cgroup_path, told.network_namespace)
 
     def get(self, endpoint_id: int) -> Endpoint | None:
         return self._endpoints.get(endpoint_id)
@@ -72,6 +84,9 @@ class EndpointBook:
         known = self._ids.get(key)
         if known is not None:
             return self._endpoints[known]
+        if len(self._ids) >= MOST_ENDPOINTS and key.command != OTHER_COMMAND:
+            self.refused += 1
+            return self.process(OTHER_COMMAND, "/", 0)
         endpoint = Endpoint(self._next, key.identity, key.command, cgroup_path, network_namespace)
         self._next += 1
         self._ids[key] = endpoint.id

@@ -4,6 +4,7 @@ A process can be gone before it is looked up, and a thread can open sockets in a
 """
 
 import socket
+from collections.abc import Mapping
 
 # Beyond it all but our own are learned anew; a machine has hundreds.
 MOST_NAMESPACES = 4096
@@ -26,6 +27,13 @@ class Namespaces:
                 self._known = dict(self._own)
             self._known[cookie] = shown
         return self._known.get(cookie, 0) or (0 if self._own else shown)
+
+    def known(self) -> dict[int, int]:
+        return dict(self._known)
+
+    def inherit(self, known: Mapping[int, int]) -> None:
+        """What an agent before us knew; our own pair we know better."""
+        self._known = {**known, **self._known}
 
 
 def own_netns_cookie() -> int:

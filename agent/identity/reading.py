@@ -6,11 +6,19 @@ that the agent does not get.
 
 from dataclasses import dataclass, field
 
-from plumbline.v1.flow_pb2 import ROLE_CLIENT, ROLE_SERVER
+from plumbline.v1.flow_pb2 import ROLE_CLIENT, ROLE_SERVER, ROLE_UNSPECIFIED
 
 from agent.identity.cgroup import CgroupIndex
 from agent.identity.process import Proc, processes_in
-from agent.identity.sockets import Connection, Listener, local_addresses, tcp_sockets, udp_listeners
+from agent.identity.sockets import (
+    Connection,
+    Listener,
+    is_loopback,
+    local_addresses,
+    tcp_listeners,
+    tcp_sockets,
+    udp_listeners,
+)
 from agent.records import OpenConnection
 
 
@@ -55,16 +63,24 @@ def read_everything(index: CgroupIndex, proc: Proc) -> Reading:
 
 
 def open_connections(reading: Reading) -> list[tuple[OpenConnection, Process | None]]:
-    """With who holds each: the end on a port where someone listens is the server's."""
+    """With who holds each. The end where someone listens is the server's; what no listener tells is not guessed at,
+    since the port of one that listens no more looks like a client's."""
     served = {(namespace, listener.port) for namespace, listener, _ in reading.listeners}
+    having: dict[bytes, list[int]] = {}
+    for namespace, addresses in reading.addresses.items():
+        for address in addresses:
+            having.setdefault(address, []).append(namespace)
+
+    def role(namespace: int, one: Connection) -> int:
+        if (namespace, one.local_port) in served:
+            return ROLE_SERVER
+        peers = [namespace] if is_loopback(one.peer_address) else having.get(one.peer_address, [])
+        return ROLE_CLIENT if any((peer, one.peer_port) in served for peer in peers) else ROLE_UNSPECIFIED
+
     return [
         (
             OpenConnection(
-                one.local_address,
-                one.local_port,
-                one.peer_address,
-                one.peer_port,
-                ROLE_SERVER if (namespace, one.local_port) in served else ROLE_CLIENT,
+                one.local_address, one.local_port, one.peer_address, one.peer_port, role(namespace, one), namespace
             ),
             process,
         )
@@ -94,7 +110,7 @@ def read_addresses(proc: Proc, pid: int | str) -> list[bytes]:
 
 def listening_ports(proc: Proc, pid: int | str) -> set[tuple[int, int]]:
     """(transport, port) of everything that listens in the namespace of a process."""
-    listeners, _ = tcp_sockets(*_tables(proc, pid, "tcp", "tcp6"))
+    listeners = [one for name in ("tcp", "tcp6") for one in tcp_listeners(proc.network_rows(pid, name))]
     listeners += udp_listeners(*_tables(proc, pid, "udp", "udp6"))
     return {(listener.transport, listener.port) for listener in listeners}
 

@@ -5,8 +5,9 @@ Pure. Addresses come out as 16 bytes, IPv4 v4-mapped, whatever the machine's byt
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 TCP, UDP = 6, 17
 V4_MAPPED = bytes(10) + b"\xff\xff"
@@ -59,6 +60,14 @@ def tcp_sockets(*tables: str) -> tuple[list[Listener], list[Connection]]:
     return listeners, connections
 
 
+def tcp_listeners(rows: Iterable[str]) -> Iterator[Listener]:
+    """From the lines of `tcp` or `tcp6`. The kernel writes those that listen first: no further line is taken."""
+    for row in _parsed(rows):
+        if row.state != _LISTENING:
+            return
+        yield Listener(row.local_address, row.local_port, TCP, row.inode)
+
+
 def udp_listeners(*tables: str) -> list[Listener]:
     """Bound sockets without a peer, from the texts of `udp` and `udp6`: servers, and clients that send to many."""
     return [
@@ -87,13 +96,17 @@ def is_link_local(address: bytes) -> bool:
 
 def _rows(tables: tuple[str, ...]) -> Iterator[_Row]:
     for table in tables:
-        for line in table.splitlines()[1:]:
-            fields = line.split()
-            if len(fields) < 10:  # Cut off while the kernel wrote it.
-                continue
-            local_address, local_port = _end(fields[1])
-            peer_address, peer_port = _end(fields[2])
-            yield _Row(local_address, local_port, peer_address, peer_port, fields[3], int(fields[9]))
+        yield from _parsed(table.splitlines())
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[_Row]:
+    for line in islice(lines, 1, None):
+        fields = line.split()
+        if len(fields) < 10:  # Cut off while the kernel wrote it.
+            continue
+        local_address, local_port = _end(fields[1])
+        peer_address, peer_port = _end(fields[2])
+        yield _Row(local_address, local_port, peer_address, peer_port, fields[3], int(fields[9]))
 
 
 def _end(text: str) -> tuple[bytes, int]:

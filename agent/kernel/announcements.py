@@ -5,10 +5,16 @@ from typing import Any
 import numpy as np
 from plumbline.v1 import flow_pb2
 
-from agent.records import Announcement, DnsSeen, FlowSeen, KernelFlow, ListenerSeen, NameSeen
+from agent.records import Announcement, DnsSeen, FlowSeen, KernelFlow, ListenerSeen, NameSeen, OomKill
 
-SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS = 1, 2, 3, 4
-RECORDS = {SEEN_FLOW: "flow_seen", SEEN_NAME: "name_seen", SEEN_LISTENER: "listener_seen", SEEN_DNS: "dns_seen"}
+SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS, SEEN_OOM_KILL = 1, 2, 3, 4, 5
+RECORDS = {
+    SEEN_FLOW: "flow_seen",
+    SEEN_NAME: "name_seen",
+    SEEN_LISTENER: "listener_seen",
+    SEEN_DNS: "dns_seen",
+    SEEN_OOM_KILL: "oom_kill",
+}
 
 
 def decode(record: bytes, shapes: dict[str, np.dtype[Any]], clock_offset_ns: int) -> Announcement | None:
@@ -37,6 +43,8 @@ def decode(record: bytes, shapes: dict[str, np.dtype[Any]], clock_offset_ns: int
             time_ns=int(row["time_ns"]) + clock_offset_ns,
             netns_cookie=int(row["netns_cookie"]),
         )
+    if kind == SEEN_OOM_KILL:
+        return OomKill(int(row["cgroup_id"]), int(row["process_id"]), int(row["time_ns"]) + clock_offset_ns)
     message = row["message"].tobytes()[: int(row["length"])]
     return DnsSeen(int(row["flow"]), int(row["time_ns"]) + clock_offset_ns, message)
 

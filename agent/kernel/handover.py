@@ -4,12 +4,12 @@ The descriptors that arrive are all that keeps the programs in the kernel: they 
 """
 
 import errno
-import json
 import os
 import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from agent import rights
+from agent.kernel import passing
 from agent.kernel.maps import Map
-from agent.records import KernelRefused, MissingPart
+from agent.records import KernelRefused, MissingPart, Offer
 
-_LOADER_SECONDS = 60
-_MAX_DESCRIPTORS = 64
+_LOADER_SECONDS = 180  # seconds of CPU on an idle machine are minutes on one that is overloaded
 _KEPT_LINES, _LONGEST_LINE = 200, 500
 _NOT_ALLOWED = "look whether lockdown, a seccomp profile or a user namespace forbids bpf(); `plumb doctor` tells more"
 _NO_RIGHTS = "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (docs/operate.md has the list)"
@@ -30,7 +30,8 @@ _NO_RIGHTS = "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (do
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What the loader handed over. `links` are descriptors, kept open for as long as the agent wants to see."""
+    """What the loader handed over. `links` are descriptors by the names of their entry programs, kept open for as long
+    as the agent wants to see. `layout` is the word for what the maps hold; `taken_over`: an old agent made them."""
 
     programs: list[str]
     missing: list[MissingPart]
@@ -38,7 +39,10 @@ class Attached:
     records: dict[str, np.dtype[Any]]
     losses: list[str]
     drops: list[str]
-    links: list[int]
+    links: dict[str, int]
+    layout: str
+    settings: dict[str, int]
+    taken_over: bool
 
 
 class _Noise:
@@ -62,13 +66,17 @@ class _Noise:
             self._lines.extend(iter(lambda: stream.readline(_LONGEST_LINE), b""))
 
 
-def receive(cgroup_root: Path) -> Attached:
-    """Raises KernelRefused with the reason and the remedy."""
+def receive(cgroup_root: Path, offer: Offer | None = None, let_go: Callable[[], None] = lambda: None) -> Attached:
+    """With an offer whose layout is ours, the new programs go on in the place of the old ones, on their maps. With
+    another one, `let_go` is called when everything is ready: it returns when the old agent has ended.
+
+    Raises KernelRefused with the reason and the remedy, and what `let_go` raises.
+    """
     check_cgroup(cgroup_root)
-    ours, theirs = socket.socketpair()
+    ours, theirs = passing.pair()
     with ours, theirs:
         loader = subprocess.Popen(
-            [sys.executable, "-m", "agent.kernel.loader", str(theirs.fileno()), str(cgroup_root)],
+            [sys.executable, "-m", "agent.kernel.loader", str(theirs.fileno()), str(cgroup_root), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -78,13 +86,14 @@ def receive(cgroup_root: Path) -> Attached:
         noise = _Noise(loader)
         ours.settimeout(_LOADER_SECONDS)
         try:
-            answer, descriptors = _answer(ours)
+            answer, descriptors = _answer(ours, offer, let_go)
         except TimeoutError:
             loader.kill()
             raise KernelRefused(
                 f"the programs were not compiled within {_LOADER_SECONDS} s", "give the agent more CPU"
             ) from None
         finally:
+            ours.close()
             said = noise.to_its_end()
     if answer is None:
         raise _died(loader.returncode, said)
@@ -104,15 +113,26 @@ def check_cgroup(root: Path) -> None:
         )
 
 
-def _answer(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    first, descriptors, _, _ = socket.recv_fds(channel, 1, _MAX_DESCRIPTORS)
-    text = first if first == b"{" else b""
-    while piece := channel.recv(65536):
-        text += piece
-    return (json.loads(text) if text.strip() else None), list(descriptors)
+def _answer(
+    channel: socket.socket, offer: Offer | None, let_go: Callable[[], None]
+) -> tuple[passing.Message | None, list[int]]:
+    try:
+        if offer is None:
+            passing.send(channel, {})
+        else:
+            order = {"layout": offer.layout, "maps": [*offer.maps], "links": [*offer.links]}
+            passing.send(channel, order, offer.descriptors)
+        answer, descriptors = passing.receive(channel) or (None, [])
+        if answer and "differs" in answer:
+            let_go()
+            passing.send(channel, {"attach": True})
+            answer, descriptors = passing.receive(channel) or (None, [])
+    except (BrokenPipeError, ConnectionResetError):
+        return None, []  # it has died, and says why on stderr
+    return answer, descriptors
 
 
-def _attached(answer: dict[str, Any], descriptors: list[int]) -> Attached:
+def _attached(answer: passing.Message, descriptors: Sequence[int]) -> Attached:
     names = list(answer["maps"])
     maps = {
         name: Map(descriptor, _dtype(answer["maps"][name][0]), _dtype(answer["maps"][name][1]))
@@ -125,7 +145,10 @@ def _attached(answer: dict[str, Any], descriptors: list[int]) -> Attached:
         records={name: _dtype(shape) for name, shape in answer["structs"].items()},
         losses=answer["reasons"]["losses"],
         drops=answer["reasons"]["drops"],
-        links=descriptors[len(names) :],
+        links=dict(zip(answer["links"], descriptors[len(names) :], strict=True)),
+        layout=answer["layout"],
+        settings=answer["settings"],
+        taken_over=answer["taken_over"],
     )
 
 
@@ -149,7 +172,7 @@ def _fields(shape: Any) -> Any:
     return fields
 
 
-def _refusal(answer: dict[str, Any], noise: str) -> KernelRefused:
+def _refusal(answer: passing.Message, noise: str) -> KernelRefused:
     text, number = str(answer["refused"]), answer.get("errno")
     if answer.get("kind") in ("ModuleNotFoundError", "ImportError"):
         return KernelRefused(
@@ -159,6 +182,8 @@ def _refusal(answer: dict[str, Any], noise: str) -> KernelRefused:
     missing = rights.lacking(rights.WATCHING)
     if missing:
         return KernelRefused(f"{rights.are_missing(missing)}, so the kernel takes no programs ({text})", _NO_RIGHTS)
+    if "remedy" in answer:
+        return KernelRefused(text, answer["remedy"])
     if number in (errno.EPERM, errno.EACCES) or "Operation not permitted" in text or "Operation not permitted" in noise:
         return KernelRefused(f"the kernel does not permit BPF programs here ({text})", _NOT_ALLOWED)
     return KernelRefused(f"the programs could not be attached ({text})", "see `plumb doctor`")
@@ -174,7 +199,13 @@ def _died(status: int, noise: str) -> KernelRefused:
     return KernelRefused(f"the loader ended with status {status} ({last})", "see `plumb doctor`")
 
 
+def detach(attached: Attached) -> None:
+    """With the last copy of a link its program leaves the kernel."""
+    passing.close_all(attached.links.values())
+    attached.links.clear()
+
+
 def close(attached: Attached) -> None:
-    """Lets go of links and maps: with the last copy of a link its program leaves the kernel."""
-    for descriptor in [*attached.links, *(table.descriptor for table in attached.maps.values())]:
-        os.close(descriptor)
+    """Lets go of links and maps."""
+    detach(attached)
+    passing.close_all(table.descriptor for table in attached.maps.values())

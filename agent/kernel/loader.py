@@ -1,12 +1,11 @@
 """A process of its own: compiles, loads and attaches the programs, hands everything over, and exits.
 
 The compiler is a guest: it would stay in the agent's memory for ever. So this runs as
-`python -m agent.kernel.loader SOCKET CGROUP_ROOT`, sends one JSON description with the descriptors of
-maps and links over the socket, and is gone. The only module that imports bcc.
+`python -m agent.kernel.loader SOCKET CGROUP_ROOT AGENT`, is told what an old agent offers, sends one description with
+the descriptors of maps and links over the socket, and is gone. The only module that imports bcc.
 """
 
 import ctypes
-import json
 import os
 import re
 import secrets
@@ -15,7 +14,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+from agent.kernel import passing, shares
+from agent.kernel.abilities import able, check_kernel, offsets_of, settings_for
+from agent.kernel.hooks import attach_hooks, check_links, load_hooks
+from agent.kernel.layout import MapForm, fingerprint
+from agent.kernel.offer import check_maps
+from agent.kernel.tracepoints import attach_tracepoints, check_tracepoints, settings_for_walk
+from agent.records import KernelRefused, Offer
 
 SOURCES = Path(__file__).resolve().parents[2] / "bpf"
 PARTS = (
@@ -24,63 +31,28 @@ PARTS = (
     "counting.c",
     "packet.c",
     "ordering.c",
-    "protocols/http.c",
+    "protocols/http/state.c",
+    "protocols/http/pairs.c",
+    "protocols/http/lines.c",
+    "protocols/http/names.c",
+    "protocols/http/window.c",
+    "protocols/http/program.c",
     "protocols/dns.c",
     "connection.c",
+    "meeting.c",
+    "bytes.c",
+    "recognition.c",
+    "datagrams.c",
     "traffic.c",
+    "oom.c",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """An entry program: where it is attached and what is missing without it."""
+FLOW_OTHER = 1
 
-    function: str
-    program_type: str
-    attach_type: int
-    gives: str
-
-
-HOOKS = (
-    Hook("on_egress", "CGROUP_SKB", 1, "what is sent"),
-    Hook("on_ingress", "CGROUP_SKB", 0, "what is received"),
-    Hook("on_socket", "SOCK_OPS", 3, "connections, listeners, failures and retransmits"),
-    Hook("on_connect4", "CGROUP_SOCK_ADDR", 10, "who connects, and to which IPv4 address it asked"),
-    Hook("on_connect6", "CGROUP_SOCK_ADDR", 11, "who connects, and to which IPv6 address it asked"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Ability:
-    """What some kernels let a type of program do: compiled in where this one does."""
-
-    define: str
-    program_type: int
-    helper: int
-    missing: tuple[str, str, str] | None
-
-
-_GET_NETNS_COOKIE = 122
-ABILITIES = (
-    # Without it only UDP sockets that never connect, and what is older than the agent, are not told apart.
-    Ability("NETNS_IN_PACKETS", 8, _GET_NETNS_COOKIE, None),
-    Ability(
-        "NETNS_IN_CALLBACKS",
-        13,
-        _GET_NETNS_COOKIE,
-        (
-            "network namespaces of servers",
-            "this kernel does not tell them to socket callbacks",
-            "Linux 5.15 or newer; until then equal addresses of two namespaces in one cgroup may count as one",
-        ),
-    ),
-)
-
-PARSER_BUDGET = 50_000
-NAMES_EACH_ENDPOINT = 512
-
-# One row a parser: its function and its place among `enum parser`.
-PARSERS = {"parse_http": 0, "parse_dns": 1}
+# One row a parser: its function, at its place among `enum parser`.
+_PARSERS = ("parse_http_received", "parse_dns", "keep_early", "replay_early", "replay_http", "parse_http_sent")
+PARSERS = {name: place for place, name in enumerate(_PARSERS)}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}
 KEPT = (
     "control",
@@ -91,7 +63,8 @@ KEPT = (
     "request_rows_1",
     "flow_counts",
     "names",
-    "name_budgets",
+    "shares",
+    "inside",
     "named_cgroups",
     "known_connections",
     "connecting",
@@ -101,12 +74,16 @@ KEPT = (
     "announcements",
     "parsers_by_protocol",
 )
-STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen")
+SHAPE = "shape_of_"
+STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill")
+
+
+Loaded: TypeAlias = tuple[dict[str, Any], list[int]]
 
 
 def joined_source() -> str:
     """The parts as one text: BCC rewrites map calls in its main text only. Marks keep the files' names."""
-    shapes = "\n".join(f"BPF_ARRAY(shape_of_{name}, struct {name}, 1);" for name in STRUCTS)
+    shapes = "\n".join(f"BPF_ARRAY({SHAPE}{name}, struct {name}, 1);" for name in STRUCTS)
     parts = [f'#line 1 "{part}"\n{(SOURCES / part).read_text().replace("#pragma once", "")}' for part in PARTS]
     return "\n".join([*parts, '#line 1 "shapes"', shapes])
 
@@ -138,87 +115,124 @@ def describe(shape: Any) -> Any:
     return f"{'i' if shape(-1).value == -1 else 'u'}{size}"
 
 
-def load(cgroup_root: str) -> tuple[dict[str, Any], list[int]]:
-    """Everything attached: its description, and the descriptors in the description's order."""
+def load(cgroup_root: str, offer: Offer | None = None, let_go: Callable[[], None] = lambda: None) -> Loaded:
+    """Everything attached: its description, and the descriptors in the description's order.
+
+    `let_go` returns when the old agent has ended, where its maps cannot be used: called when all but attaching is done.
+    """
+    from agent.kernel import maps
+
+    check_kernel(maps.may_call)
+    defines = able(maps.may_call)
+    program = compiled(defines)
+    tables = tables_of(program)
+    names_of_losses = [name for part in reasons().values() for name in part]
+    layout = fingerprint((one.form for one in tables.values()), joined_source(), names_of_losses)
+    names = [name for name in tables if not name.startswith(SHAPE)]
+    old = offer if offer and offer.layout == layout else None
+    if old:
+        take(old, {name: tables[name].descriptor for name in names}, cgroup_root)
+    parsers, missing = load_parsers(program)
+    hooks = load_hooks(program, defines)
+    settings, unknown = settings_for(offsets_of(maps.member_offset))
+    settings |= settings_for_walk(maps.member_offset, cgroup_root)
+    if not old:
+        prepare(program, settings)
+    if offer and not old:
+        passing.close_all(offer.descriptors)  # or the old programs would stay for as long as we are here
+        let_go()
+    for name, parser in parsers.items():
+        program["parsers_by_protocol"][ctypes.c_int(PARSERS[name])] = ctypes.c_int(parser)
+    old_links = old.links if old else {}
+    links = attach_hooks(hooks, cgroup_root, old_links, maps.attach, maps.replace)
+    more, refused = attach_tracepoints(program, old_links, settings, maps.attach_tracepoint)
+    links |= more
+    description = {
+        "attached": [*parsers, *links],
+        "missing": missing + unknown + refused,
+        "reasons": reasons(),
+        "maps": {name: map_shape(program[name]) if name in KEPT else ["u4", "u4"] for name in names},
+        "structs": {name: describe(program[f"{SHAPE}{name}"].Leaf) for name in STRUCTS},
+        "links": list(links),
+        "layout": layout,
+        "settings": settings,
+        "taken_over": old is not None,
+    }
+    return description, [*(tables[name].descriptor for name in names), *links.values()]
+
+
+def take(old: Offer, ours: dict[str, int], cgroup_root: str) -> None:
+    """No program is loaded yet: each gets the old map where it would have got the new one. Raises WrongDescriptor."""
+    check_maps(old.maps, ours)
+    check_links(old.links, cgroup_root)
+    check_tracepoints(old.links)
+    for name, descriptor in old.maps.items():
+        os.dup2(descriptor, ours[name])
+
+
+def compiled(defines: set[str]) -> Any:
+    """The module, for a kernel that can do what the defines say."""
     os.environ["BCC_KERNEL_SOURCE"] = str(SOURCES)
     from bcc import BPF
 
-    from agent.kernel import maps
+    flags = [f"-D{one}" for one in sorted(defines)]
+    return BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", *flags])
 
-    defines, unable = able(maps.may_call)
-    program = BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", *defines])
-    parsers, missing = load_parsers(program)
-    missing += unable
+
+def prepare(program: Any, settings: dict[str, int]) -> None:
+    """New maps, before a program runs: one without seed and budgets would count what no later one agrees with."""
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
             program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
-    offsets = error_offsets(maps.member_offset)
-    if not offsets["sk_err_offset"]:
-        missing.append(["connect reasons", "this kernel has no BTF", "use a kernel built with CONFIG_DEBUG_INFO_BTF"])
-    set_control(program["control"], offsets)
-    links = attach_hooks(program, cgroup_root, maps.attach)
-    description = {
-        "attached": [*parsers, *(hook.function for hook in HOOKS)],
-        "missing": missing,
-        "reasons": reasons(),
-        "maps": {name: map_shape(program[name]) for name in KEPT},
-        "structs": {name: describe(program[f"shape_of_{name}"].Leaf) for name in STRUCTS},
-    }
-    return description, [*(program[name].map_fd for name in KEPT), *links]
-
-
-def able(may_call: Callable[[int, int], bool]) -> tuple[list[str], list[list[str]]]:
-    """The compiler's flags for what this kernel can do, and a row (part, reason, remedy) for what it cannot."""
-    there = [one for one in ABILITIES if may_call(one.program_type, one.helper)]
-    missing = [list(one.missing) for one in ABILITIES if one.missing and one not in there]
-    return [f"-D{one.define}" for one in there], missing
-
-
-def set_control(table: Any, offsets: dict[str, int]) -> None:
-    """Before the first program runs: a run without seed and budgets would count what no later one agrees with."""
-    row = table.Leaf()
+    row = program["control"].Leaf()
     row.seed = secrets.randbits(64)
-    row.parser_budget = PARSER_BUDGET
-    row.names_each_endpoint = NAMES_EACH_ENDPOINT
-    for field, offset in offsets.items():
-        setattr(row, field, offset)
-    table[ctypes.c_int(0)] = row
+    for member, value in settings.items():
+        setattr(row, member, value)
+    program["control"][ctypes.c_int(0)] = row
+    for half in DOUBLED["flow_counts"]:
+        program[half][ctypes.c_uint64(FLOW_OTHER)] = program[half].Leaf()
+    shares.make_common(program["shares"])
 
 
-def error_offsets(member_offset: Callable[[str, str], int | None]) -> dict[str, int]:
-    """Where a socket's error is, by the fields of the control row; 0 where this kernel does not say."""
-    names = ("sk_err", "sk_err_soft", "sk_error_queue")
-    offsets = {f"{name}_offset": member_offset("sock", name) or 0 for name in names}
-    parts = (member_offset("sk_buff", "cb"), member_offset("sock_exterr_skb", "ee"))
-    offsets["queued_errno_offset"] = sum(parts) if None not in parts else 0  # type: ignore[arg-type]
-    return offsets
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One map of the compiled text."""
+
+    descriptor: int
+    form: MapForm
 
 
-def load_parsers(program: Any) -> tuple[list[str], list[list[str]]]:
+def tables_of(program: Any) -> dict[str, Table]:
+    """Every map of the compiled text, also of the kinds that BCC's Python does not know."""
+    from bcc import lib
+
+    lib.bpf_num_tables.argtypes, lib.bpf_num_tables.restype = [ctypes.c_void_p], ctypes.c_size_t
+    lib.bpf_table_name.argtypes, lib.bpf_table_name.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_char_p
+    found = {}
+    for place in range(lib.bpf_num_tables(program.module)):
+        name = lib.bpf_table_name(program.module, place)
+        form = MapForm(
+            name.decode(),
+            lib.bpf_table_type_id(program.module, place),
+            lib.bpf_table_flags_id(program.module, place),
+            lib.bpf_table_max_entries_id(program.module, place),
+            (lib.bpf_table_key_desc(program.module, name) or b"").decode(),
+            (lib.bpf_table_leaf_desc(program.module, name) or b"").decode(),
+        )
+        found[form.name] = Table(lib.bpf_table_fd(program.module, name), form)
+    return found
+
+
+def load_parsers(program: Any) -> tuple[dict[str, int], list[list[str]]]:
     """Those that this kernel takes, and a row (part, reason, remedy) for each that it refuses."""
-    taken, refused = [], []
-    for name, place in PARSERS.items():
+    taken, refused = {}, []
+    for name in PARSERS:
         try:
-            parser = program.load_func(name, program.CGROUP_SKB)
+            taken[name] = program.load_func(name, program.CGROUP_SKB).fd
         except Exception as error:  # noqa: BLE001 - BCC raises nothing narrower
             reason = f"this kernel refused the parser ({last_line(error)})"
             refused.append([name, reason, "a newer kernel; until then its connections count as unparsed"])
-            continue
-        program["parsers_by_protocol"][ctypes.c_int(place)] = ctypes.c_int(parser.fd)
-        taken.append(name)
     return taken, refused
-
-
-def attach_hooks(program: Any, cgroup_root: str, attach: Callable[[int, int, int], int]) -> list[int]:
-    """Links in the order of HOOKS. Without any one of them the counts would lie: so a refusal is final."""
-    cgroup = os.open(cgroup_root, os.O_RDONLY | os.O_DIRECTORY)
-    links = []
-    for hook in HOOKS:
-        extra = {"attach_type": hook.attach_type} if hook.program_type == "CGROUP_SOCK_ADDR" else {}
-        function = program.load_func(hook.function, getattr(program, hook.program_type), **extra)
-        links.append(attach(function.fd, cgroup, hook.attach_type))
-    os.close(cgroup)
-    return links
 
 
 def map_shape(table: Any) -> list[Any]:
@@ -232,17 +246,44 @@ def last_line(error: Exception) -> str:
 
 
 def main() -> int:
+    from agent.kernel.maps import die_with_parent
+
+    # It holds links, and compiles for seconds: killed in that time, an agent would leave them here.
+    die_with_parent()
+    if os.getppid() != int(sys.argv[3]):
+        return 1
     channel = socket.socket(fileno=int(sys.argv[1]))
     try:
-        description, descriptors = load(sys.argv[2])
+        description, descriptors = load(sys.argv[2], offered(channel), lambda: ask_for_room(channel))
+    except KernelRefused as refused:
+        passing.send(channel, {"refused": refused.reason, "remedy": refused.remedy})
+        return 1
     except Exception as refused:  # noqa: BLE001 - the border: whatever was raised becomes one answer for the agent
         number = getattr(refused, "errno", None)
-        answer = {"refused": last_line(refused), "kind": type(refused).__name__, "errno": number}
-        channel.sendall(json.dumps(answer).encode() + b"\n")
+        passing.send(channel, {"refused": last_line(refused), "kind": type(refused).__name__, "errno": number})
         return 1
-    socket.send_fds(channel, [b"!"], descriptors)
-    channel.sendall(json.dumps(description).encode() + b"\n")
+    passing.send(channel, description, descriptors)
     return 0
+
+
+def offered(channel: socket.socket) -> Offer | None:
+    """The agent's first word."""
+    received = passing.receive(channel)
+    if received is None:
+        raise RuntimeError("the agent that asked for this has gone")
+    order, descriptors = received
+    if "layout" not in order:
+        return None
+    maps = len(order["maps"])
+    links = dict(zip(order["links"], descriptors[maps:], strict=True))
+    return Offer(order["layout"], dict(zip(order["maps"], descriptors[:maps], strict=True)), links)
+
+
+def ask_for_room(channel: socket.socket) -> None:
+    """The old agent's maps have another layout: it must be gone before we attach, or all would count twice."""
+    passing.send(channel, {"differs": True})
+    if passing.receive(channel) is None:
+        raise RuntimeError("the agent gave the start up")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Layouts come from the compiler by way of the loader; no C struct is written here
 import ctypes
 import errno
 import os
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ _ANY, _NOEXIST = 0, 1
 _BTF_KIND_STRUCT = 4
 _MEMBARRIER_SYSCALL = {"x86_64": 324, "aarch64": 283}
 _MEMBARRIER_CMD_GLOBAL = 1
+_PR_SET_PDEATHSIG = 1
 
 
 class KernelCallFailed(OSError):
@@ -50,6 +52,8 @@ _load_program = _declare(
     "bpf_prog_load", _int, _int, ctypes.c_char_p, ctypes.c_char_p, _pointer, ctypes.c_size_t, _pointer
 )
 _link_create = _declare("bpf_link_create", _int, _int, _int, _int, _pointer)
+_link_update = _declare("bpf_link_update", _int, _int, _int, _pointer)
+_open_tracepoint = _declare("bpf_raw_tracepoint_open", _int, ctypes.c_char_p, _int)
 _ring_new = _declare("ring_buffer__new", _pointer, _int, _RingCallback, _pointer, _pointer)
 _ring_poll = _declare("ring_buffer__poll", _int, _pointer, _int)
 _ring_free = _declare("ring_buffer__free", None, _pointer)
@@ -169,16 +173,31 @@ def attach(program: int, cgroup: int, attach_type: int) -> int:
     return link
 
 
-def may_call(program_type: int, helper: int) -> bool:
-    """Whether programs of a type may call a helper that wants their context: the kernel is asked to load one.
+def replace(link: int, program: int) -> None:
+    """The link goes on with another program, in one step for whatever runs meanwhile."""
+    if _link_update(link, program, None):
+        raise _failed("putting a program into the place of another")
 
-    A helper that is merely known says nothing: each type of program has its own list, and it grows.
+
+def attach_tracepoint(name: str, program: int) -> int:
+    """A link's descriptor, as for `attach`."""
+    link = int(_open_tracepoint(name.encode(), program))
+    if link < 0:
+        raise _failed(f"attaching a program to the tracepoint {name}")
+    return link
+
+
+def may_call(program_type: int, helper: int) -> bool:
+    """Whether programs of a type may call a helper: the kernel is asked to load one that does.
+
+    A helper that is merely known says nothing: each type of program has its own list, and it grows. One that is on it
+    is at most refused for what it gets, which is the context (EACCES); one that is not, as invalid (EINVAL).
     """
     call, one, leave = (0x85, 0, 0, helper), (0xB7, 0, 0, 1), (0x95, 0, 0, 0)
     code = b"".join(struct.pack("<BBhi", *instruction) for instruction in (call, one, leave))
     program = int(_load_program(program_type, b"may_call", b"GPL", code, len(code) // 8, None))
     if program < 0:
-        return False
+        return ctypes.get_errno() == errno.EACCES
     os.close(program)
     return True
 
@@ -190,6 +209,11 @@ def wait_for_running_programs() -> bool:
     """
     number = _MEMBARRIER_SYSCALL.get(os.uname().machine)
     return number is not None and _libc.syscall(number, _MEMBARRIER_CMD_GLOBAL, 0, 0) == 0
+
+
+def die_with_parent() -> None:
+    """Whoever started this process must not be outlived by what it holds."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def member_offset(type_name: str, member: str) -> int | None:

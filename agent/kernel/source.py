@@ -1,38 +1,54 @@
 """The real kernel as the rest of the agent sees it: announcements, drained columns, and a few switches."""
 
 import errno
-import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from plumbline.v1 import columns, flow_pb2
 
-from agent.kernel import handover
+from agent import clock
+from agent.kernel import handover, shares
 from agent.kernel.announcements import decode, kernel_flow
+from agent.kernel.connecting import Connecting
+from agent.kernel.counted import FLOW_OTHER, appended, flow_columns, request_columns, without_zeros
 from agent.kernel.maps import KernelCallFailed, Ring, Rows, wait_for_running_programs
-from agent.records import NO_ADDRESS, Announcement, Drained, KernelFlow, MissingPart, NameSeen, OpenConnection
+from agent.records import (
+    NO_ADDRESS,
+    Announcement,
+    Drained,
+    KernelFlow,
+    Limits,
+    MissingPart,
+    NameSeen,
+    Offer,
+    OpenConnection,
+    Stand,
+)
 
 NAMED = 2**64 - 1
-FLOW_OTHER = 1
-NO_ROUTE_AFTER_NS = 1_000_000_000
+SHED_LATENCY, SHED_NAMES = 1, 2
 DNS_TIMEOUT_NS = 5_000_000_000
 # Why a row of the agent's found no room in a table that the kernel's side reads; see docs/kernel.md.
 NO_ROOM = {
-    "names": "names_untold",
+    "inside": "inside_full",
     "named_cgroups": "named_cgroups_full",
     "known_connections": "known_connections_full",
 }
-COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
-REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
 
 
-def open_kernel(cgroup_root: Path) -> "SocketKernel":
-    """Compiles, loads and attaches. Raises KernelRefused with the reason and the remedy."""
-    return SocketKernel(handover.receive(cgroup_root))
+def open_kernel(
+    cgroup_root: Path, offer: Offer | None = None, let_go: Callable[[], None] = lambda: None
+) -> "SocketKernel":
+    """Compiles, loads and attaches; on an old agent's maps where it offers those of our layout: then `go_on` must be
+    called before they are drained. With another layout `let_go` is called, which returns when the old agent has ended.
+
+    Raises KernelRefused with the reason and the remedy, and what `let_go` raises.
+    """
+    return SocketKernel(handover.receive(cgroup_root, offer, let_go))
 
 
 class SocketKernel:
@@ -41,15 +57,18 @@ class SocketKernel:
     def __init__(self, attached: handover.Attached) -> None:
         self.attached: list[str] = attached.programs
         self.missing: list[MissingPart] = attached.missing
+        self.taken_over = attached.taken_over
         self._handed = attached
         self._maps = attached.maps
         self._reasons = attached.losses + attached.drops
         self._reported = dict.fromkeys(self._reasons, 0)
         self._no_room: Counter[str] = Counter()
-        self._without_route: dict[int, KernelFlow] = {}
-        self._generation = 0
+        self._connecting = Connecting(self._maps["connecting"])
+        self._inside: set[tuple[bytes, int]] = set()
+        self._closed = False
         self._control = self._control_row()
-        self._drained_ns = time.time_ns()
+        self._generation = int(self._control["generation"][0])
+        self._drained_ns = clock.now_ns()
         self._heard: list[Announcement] = []
         self._ring = Ring(self._maps["announcements"].descriptor, self._on_record)
 
@@ -62,18 +81,19 @@ class SocketKernel:
         heard, self._heard = self._heard, []
         for announcement in heard:
             if isinstance(announcement, NameSeen):
-                self._put_if_room("names", announcement.id, NAMED)
+                self._mark_named(announcement.id)
         return heard
 
     def drain(self, now_ns: int) -> Drained:
-        idle = self._generation
-        self._set_generation(idle ^ 1)
+        idle = self._generation & 1
+        self._set_generation(self._generation + 1)
         if not wait_for_running_programs():
             self._wait_by_map_update()
-        flows = _flow_columns(*self._maps[f"flow_counts_{idle}"].take_all())
-        requests = _request_columns(*self._maps[f"request_rows_{idle}"].take_all())
-        flows = _appended(flows, self._connects_without_route())
-        requests = _appended(requests, self._dns_timeouts())
+        flows = flow_columns(*self._maps[f"flow_counts_{idle}"].take_all())
+        self._keep_row_of_other(idle)
+        requests = request_columns(*self._maps[f"request_rows_{idle}"].take_all())
+        flows = appended(without_zeros(flows), self._connecting.take_unroutable())
+        requests = appended(requests, self._dns_timeouts())
         lost, dropped = self._losses()
         from_ns, self._drained_ns = self._drained_ns, now_ns
         return Drained(from_ns, now_ns, flows, requests, lost, dropped)
@@ -81,8 +101,8 @@ class SocketKernel:
     def known_flow(self, flow_id: int, /) -> KernelFlow | None:
         if flow_id == FLOW_OTHER:
             return KernelFlow(flow_id, 0, NO_ADDRESS, NO_ADDRESS, 0, 0, 6, "", 0, NO_ADDRESS, 0)
-        if flow_id in self._without_route:
-            return self._without_route[flow_id]
+        if flow_id in self._connecting.known:
+            return self._connecting.known[flow_id]
         row = self._maps["flows"].get(flow_id)
         return None if row is None else kernel_flow(flow_id, row[0], 0)
 
@@ -90,41 +110,130 @@ class SocketKernel:
         for cgroup_id in ids:
             self._put_if_room("named_cgroups", cgroup_id, 1)
 
+    def keep_named_cgroups(self, ids: Iterable[int]) -> None:
+        table, kept = self._maps["named_cgroups"], set(ids)
+        for cgroup_id in table.read_all()[0].tolist():
+            if cgroup_id not in kept:
+                table.remove(cgroup_id)
+
+    def flows_of(self, cgroup_ids: Iterable[int]) -> list[int]:
+        wanted = set(cgroup_ids)
+        keys, rows = self._maps["flows"].read_all()
+        found: list[int] = keys[np.isin(rows["cgroup_id"], np.array(sorted(wanted), "<u8"))].tolist()
+        return found + [one for one, flow in self._connecting.known.items() if flow.cgroup_id in wanted]
+
     def adopt_connections(self, connections: list[OpenConnection]) -> None:
+        told = bool(self._control["skc_net_offset"][0] and self._control["inum_offset"][0])
         for known in connections:
+            if not known.role:
+                continue  # the kernel's side will find out
             key = (
                 np.frombuffer(known.local_address, "<u8"),
                 np.frombuffer(known.peer_address, "<u8"),
                 known.local_port,
                 known.peer_port,
-                0,
+                known.network_namespace if told else 0,
             )
             self._put_if_room("known_connections", key, known.role)
 
     def forget_flows(self, ids: Iterable[int]) -> None:
         for flow_id in ids:
             self._maps["flows"].remove(flow_id)
-            self._without_route.pop(flow_id, None)
+        self._connecting.forget(ids)
 
     def forget_names(self, ids: Iterable[int]) -> None:
-        """Also gives every endpoint its whole budget of new names again."""
         for name_id in ids:
             self._maps["names"].remove(name_id)
-        for key in self._maps["name_budgets"].read_all()[0]:
-            self._maps["name_budgets"].remove(key)
+        # Last: a connection that looks its name up before this may find it, and would keep what it found.
+        self._forget_known_lines()
+
+    def correct_shares(self) -> None:
+        shares.correct(self._maps, self._generation)
+
+    def know_inside(self, ranges: Iterable[tuple[bytes, int]]) -> None:
+        table, wanted = self._maps["inside"], set(ranges)
+        for address, length in self._inside - wanted:
+            table.remove((length, np.frombuffer(address, "<u4")))
+        for address, length in sorted(wanted - self._inside):
+            self._put_if_room("inside", (length, np.frombuffer(address, "<u4")), 1)
+        self._inside = wanted
+        self._control["inside_known"][0] = 1
+        self._maps["control"].put(0, self._control[0])
+
+    def limit(self, limits: Limits) -> None:
+        row = self._control
+        as_before = bool(row["shed"][0] & SHED_NAMES) is limits.without_names
+        row["parser_budget"][0] = limits.parsers
+        row["names_each_endpoint"][0] = limits.names_each_endpoint
+        row["flows_each_endpoint"][0] = limits.flows_each_endpoint
+        row["rows_each_endpoint"][0] = limits.rows_each_endpoint
+        row["shed"][0] = SHED_LATENCY * limits.without_fine_latency | SHED_NAMES * limits.without_names
+        self._maps["control"].put(0, row[0])
+        if not as_before:
+            self._forget_known_lines()
+
+    def parsers(self) -> int:
+        used = self._maps["parsers"].get(0)
+        return 0 if used is None else int(used[0])
+
+    def offer(self) -> Offer:
+        maps = {name: table.descriptor for name, table in self._maps.items()}
+        return Offer(self._handed.layout, maps, self._handed.links)
+
+    def stand(self) -> Stand:
+        return Stand(self._drained_ns, dict(self._reported))
+
+    def go_on(self, stand: Stand | None) -> None:
+        self._control = self._control_row()
+        for member, value in self._handed.settings.items():
+            self._control[member] = value
+        self._set_generation(int(self._control["generation"][0]))
+        if stand is not None:
+            self._drained_ns = stand.drained_ns
+            self._reported |= {reason: stand.reported.get(reason, 0) for reason in self._reasons}
+            return
+        # Nobody has the texts of the names that the old agent knew: each is announced again when it is met.
+        self._drained_ns = clock.now_ns()
+        self._reported = dict(zip(self._reasons, self._maps["losses"].read_all()[1].tolist(), strict=True))
+        self.forget_names(self._maps["names"].read_all()[0].tolist())
+
+    def detach(self) -> None:
+        handover.detach(self._handed)
 
     def close(self) -> None:
+        """Once or more: whoever hands over closes before it ends."""
+        if self._closed:
+            return
+        self._closed = True
         self._ring.close()
         handover.close(self._handed)
 
     def _on_record(self, record: bytes) -> None:
-        announcement = decode(record, self._handed.records, _clock_offset_ns())
+        announcement = decode(record, self._handed.records, clock.kernel_offset_ns())
         if announcement is not None:
             self._heard.append(announcement)
 
     def _set_generation(self, generation: int) -> None:
-        self._generation = self._control["generation"][0] = generation
+        self._generation = self._control["generation"][0] = generation & 0xFFFFFFFF
         self._maps["control"].put(0, self._control[0])
+
+    def _forget_known_lines(self) -> None:
+        """Connections look names up anew."""
+        self._control["names_epoch"][0] += 1
+        self._maps["control"].put(0, self._control[0])
+
+    def _keep_row_of_other(self, half: int) -> None:
+        """The kernel counts there what finds no room of its own, so this row has its place before all others."""
+        table = self._maps[f"flow_counts_{half}"]
+        table.put(FLOW_OTHER, np.zeros(1, table.value)[0])
+
+    def _mark_named(self, name_id: int) -> None:
+        state = self._maps["names"].get(name_id)
+        if state is None:
+            self._no_room["names_untold"] += 1
+            return
+        state["announced_ns"][0] = NAMED
+        self._maps["names"].put(name_id, state[0])
 
     def _control_row(self) -> Rows:
         row = self._maps["control"].get(0)
@@ -143,22 +252,6 @@ class SocketKernel:
                 raise
             self._no_room[NO_ROOM[table]] += 1
 
-    def _connects_without_route(self) -> columns.Columns:
-        """Connects that never sent a SYN: counted here, since no hook tells."""
-        table = self._maps["connecting"]
-        keys, rows = table.read_all()
-        old = rows["time_ns"].astype(np.int64) < time.monotonic_ns() - NO_ROUTE_AFTER_NS
-        ids = []
-        for key, row in zip(keys[old], rows[old], strict=True):
-            if not table.remove(key):
-                continue
-            flow_id = int.from_bytes(hashlib.blake2b(row["flow"].tobytes(), digest_size=8).digest(), "little")
-            self._without_route[flow_id] = kernel_flow(flow_id, row["flow"], int(row["process_id"]))
-            ids.append(flow_id)
-        counted = {name: np.zeros(len(ids), columns.FLOW_TYPES[name]) for name in COUNTS}
-        counted["unreachable"] += 1
-        return {"flow": np.array(ids, "<u8"), **counted}
-
     def _dns_timeouts(self) -> columns.Columns:
         table = self._maps["dns_queries"]
         keys, rows = table.read_all()
@@ -166,7 +259,7 @@ class SocketKernel:
         taken = np.array([table.remove(key) for key in keys[old]], bool)
         keys, rows = keys[old][taken], rows[old][taken]
         counted = {name: np.zeros(len(keys), kind) for name, kind in columns.REQUEST_TYPES.items() if name != "bucket"}
-        counted["flow"], counted["name"], counted["host"] = keys["flow"], keys["name"], np.zeros(len(keys), "<u8")
+        counted["flow"], counted["name"], counted["host"] = keys["flow"], rows["name"], np.zeros(len(keys), "<u8")
         counted["kind"], counted["count"] = keys["kind"], rows["count"]
         counted["protocol"] += flow_pb2.PROTOCOL_DNS
         counted["outcome"] += flow_pb2.OUTCOME_UNANSWERED_SERVER
@@ -181,22 +274,7 @@ class SocketKernel:
         lost = {reason: deltas[reason] for reason in self._handed.losses if deltas[reason]}
         dropped = {reason: deltas[reason] for reason in self._handed.drops if deltas[reason]} | self._no_room
         self._no_room.clear()
+        if self._connecting.as_other:
+            dropped["flows_as_other"] = dropped.get("flows_as_other", 0) + self._connecting.as_other
+            self._connecting.as_other = 0
         return lost, dropped
-
-
-def _flow_columns(keys: Rows, values: Rows) -> columns.Columns:
-    return {"flow": keys, **{name: values[name] for name in COUNTS}}
-
-
-def _request_columns(keys: Rows, values: Rows) -> columns.Columns:
-    return {**{name: keys[name] for name in REQUEST_KEYS}, "count": values["count"], "sum_ns": values["sum_ns"]}
-
-
-def _appended(first: columns.Columns, second: columns.Columns) -> columns.Columns:
-    if not len(second["flow"]):
-        return first
-    return {name: np.concatenate([first[name], second[name].astype(first[name].dtype)]) for name in first}
-
-
-def _clock_offset_ns() -> int:
-    return time.time_ns() - time.monotonic_ns()

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.timestamp_pb2 import Timestamp
 from plumbline.v1 import columns as wire
 from plumbline.v1 import flow_pb2 as pb
+from plumbline.v1.addresses import MANY
 
 from aggregator.ingest.decoding import Checked, check_hello, nanoseconds
+from aggregator.ingest.readings import owned_of, status_of, told_of
 from aggregator.ingest.tables import Epoch, Tables
-from aggregator.records import FOREVER_NS, SECOND_NS, Blind, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
+from aggregator.records import SECOND_NS, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
 
 Array = npt.NDArray[np.int64]
 FIXED_NAMES = {wire.NO_NAME: "", wire.OTHER_NAME: "(other)", wire.UNNAMED: "(unnamed)"}
-_NOWHERE = bytes(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,12 @@ class Ingested:
     spans: tuple[Array, Array]  # from and to of every bucket, also of those without a row
     flows: dict[str, Array]
     requests: dict[str, Array]
+    resources: dict[str, Array]
     owned: list[Owned] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     status: Status | None = None
+    is_gap: bool = False  # something before it was lost on the way to the disk, or on it
+    missing: int = 0  # how many batches before it: of those the agent does not know
 
 
 class Ingest:
@@ -54,17 +57,25 @@ class Ingest:
         present = self.tables.epochs.get(host)
         offset = received_ns - nanoseconds(hello.clock) if hello.HasField("clock") else 0
         if present is not None and present.number == hello.epoch:
-            present.clock_offset_ns = offset
+            if hello.HasField("clock"):
+                present.heard(nanoseconds(hello.clock), received_ns)
+            present.greeted = True
             return host, present, False
         epoch = Epoch(
             hello.epoch, hello.boot_id, max(hello.interval.seconds * SECOND_NS + hello.interval.nanos, 1), offset
         )
+        if present is not None and (hello.continues_epoch, hello.boot_id) == (present.number, present.boot_id):
+            # The clock is the same, and the seam must not show.
+            epoch.continues, epoch.clock_offset_ns = True, present.clock_offset_ns
+            epoch.heard(nanoseconds(hello.clock), received_ns)
         for number, text in FIXED_NAMES.items():
             epoch.names.define(number, self.tables.names.id_of(Name(0, text)))
         self.tables.epochs[host] = epoch
         return host, epoch, True
 
-    def batch(self, host: int, epoch_number: int, checked: Checked, received_ns: int) -> Ingested | None:
+    def batch(
+        self, host: int, epoch_number: int, checked: Checked, received_ns: int, is_replay: bool = False
+    ) -> Ingested | None:
         """None for a batch that was applied before. Raises Refused."""
         batch = checked.batch
         epoch = self.tables.epochs.get(host)
@@ -72,8 +83,11 @@ class Ingest:
             raise Refused("epoch_unknown", "A batch came before its agent's hello.")
         if batch.sequence in epoch.sequences:
             return None
+        is_gap, missing = epoch.gap_before(batch.sequence)
         self._define(host, epoch, batch)
         self._note_sequence(epoch, batch.sequence)
+        if batch.flows.flow and not is_replay:
+            epoch.definitions_lost = False  # they came before: its agent was asked when it connected
         if batch.HasField("sent"):
             epoch.heard(nanoseconds(batch.sent), received_ns)
         offset = epoch.clock_offset_ns
@@ -85,9 +99,12 @@ class Ingest:
             spans=spans,
             flows=_timed(self._flow_ids(epoch, checked.flows), spans),
             requests=_timed(self._request_ids(epoch, checked.requests), spans),
+            resources=_timed(self._endpoint_ids(epoch, checked.resources), spans),
             owned=self._owned(epoch, batch),
             told=self._told(epoch, batch),
-            status=_status(batch.host_status, offset, received_ns) if batch.HasField("host_status") else None,
+            status=status_of(batch.host_status, offset, received_ns) if batch.HasField("host_status") else None,
+            is_gap=is_gap,
+            missing=missing,
         )
 
     def undirected_bytes(self, flows: dict[str, Array]) -> int:
@@ -96,6 +113,12 @@ class Ingest:
             return 0
         which = np.isin(flows["flow"], list(self._undirected))
         return int(flows["bytes_sent"][which].sum() + flows["bytes_received"][which].sum())
+
+    def follows(self, key: HostKey, epoch_number: int) -> bool:
+        """Whether this epoch is later than the one that is known of that host."""
+        host = self.tables.hosts.known(key)
+        epoch = None if host is None else self.tables.epochs.get(host)
+        return epoch is None or epoch_number > epoch.number
 
     def has_batches(self, key: HostKey, epoch_number: int) -> bool:
         """Whether any batch of this epoch is known."""
@@ -161,7 +184,7 @@ class Ingest:
         if flows.known(value) is None and len(flows) >= self._max_flows:
             # One for all that has no room: it keeps their sums.
             self.dropped["flows_full"] += 1
-            value = Flow(endpoint, _NOWHERE, _NOWHERE, 0, flow.role, flow.transport, b"", 0)
+            value = Flow(endpoint, MANY, MANY, 0, flow.role, flow.transport, b"", 0)
         ours = flows.id_of(value)
         if flow.role == pb.ROLE_UNSPECIFIED:
             self._undirected.add(ours)
@@ -182,22 +205,27 @@ class Ingest:
             ours[column] = np.where(undefined, epoch.names.one(wire.NO_NAME), ids)
         return ours
 
-    def _defined(self, rows: dict[str, Array]) -> dict[str, Array]:
-        """Without rows of flows that were never defined, which are counted: their agent is wrong about itself."""
-        known = rows["flow"] >= 0
+    def _endpoint_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:
+        ours = {name: column.astype(np.int64) for name, column in rows.items()}
+        ours["endpoint"] = epoch.endpoints.of(rows["endpoint"])
+        return self._defined(ours, "endpoint")
+
+    def _defined(self, rows: dict[str, Array], what: str = "flow") -> dict[str, Array]:
+        """Without rows of what was never defined, which are counted: their agent is wrong about itself."""
+        known = rows[what] >= 0
         if known.all():
             return rows
-        self.dropped["undefined_flow"] += int((~known).sum())
+        self.dropped[f"undefined_{what}"] += int((~known).sum())
         return {name: column[known] for name, column in rows.items()}
 
     def _owned(self, epoch: Epoch, batch: pb.Batch) -> list[Owned]:
-        owned = [one for claim in batch.ownerships if (one := _owned(epoch, claim)) is not None]
+        owned = [one for claim in batch.ownerships if (one := owned_of(epoch, claim)) is not None]
         self.dropped["undefined_endpoint"] += len(batch.ownerships) - len(owned)
         return owned
 
     def _told(self, epoch: Epoch, batch: pb.Batch) -> list[Told]:
         answers = [answer for answer in batch.dns_answers if answer.name]
-        told = [one for answer in answers if (one := _told(epoch, answer)) is not None]
+        told = [one for answer in answers if (one := told_of(epoch, answer)) is not None]
         self.dropped["undefined_endpoint"] += len(answers) - len(told)
         return told
 
@@ -210,45 +238,3 @@ def _timed(rows: dict[str, Array], spans: tuple[Array, Array]) -> dict[str, Arra
     bucket = rows.pop("bucket")
     rows["from_ns"], rows["to_ns"] = spans[0][bucket], spans[1][bucket]
     return rows
-
-
-def _owned(epoch: Epoch, claim: pb.Ownership) -> Owned | None:
-    endpoint = epoch.endpoints.one(claim.endpoint)
-    if endpoint < 0:
-        return None
-    begin_ns = nanoseconds(getattr(claim, "from"))
-    return Owned(
-        endpoint=endpoint,
-        address=claim.address,
-        port=claim.port,
-        transport=claim.transport,
-        realm=claim.realm,
-        network_namespace=claim.network_namespace,
-        listening=claim.listening,
-        from_ns=begin_ns + epoch.clock_offset_ns,
-        to_ns=nanoseconds(claim.to) + epoch.clock_offset_ns if claim.HasField("to") else FOREVER_NS,
-        begin_ns=begin_ns,
-    )
-
-
-def _told(epoch: Epoch, answer: pb.DnsAnswer) -> Told | None:
-    endpoint = epoch.endpoints.one(answer.endpoint)
-    if endpoint < 0:
-        return None
-    return Told(endpoint, answer.name, tuple(answer.addresses), answer.time.ToNanoseconds() + epoch.clock_offset_ns)
-
-
-def _status(status: pb.HostStatus, offset_ns: int, received_ns: int) -> Status:
-    def ours(time: Timestamp, known: bool) -> int:
-        return time.ToNanoseconds() + offset_ns if known else FOREVER_NS
-
-    return Status(
-        time_ns=min(status.time.ToNanoseconds() + offset_ns, received_ns),
-        lost={one.reason: one.count for one in status.lost},
-        dropped={one.reason: one.count for one in status.dropped},
-        blind=tuple(
-            Blind(ours(getattr(one, "from"), True), ours(one.to, one.HasField("to")), one.reason)
-            for one in status.blind
-        ),
-        addresses=tuple(status.addresses),
-    )

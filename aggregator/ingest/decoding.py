@@ -18,6 +18,7 @@ from plumbline.v1.columns import (
     MalformedColumns,
     unpack_flows,
     unpack_requests,
+    unpack_resources,
 )
 from plumbline.v1.flow_pb2 import Batch, Hello, ReportRequest
 
@@ -49,6 +50,7 @@ class Checked:
     bucket_to_ns: Ints
     flows: Columns
     requests: Columns
+    resources: Columns
 
 
 def decode(payload: bytes) -> ReportRequest:
@@ -71,13 +73,17 @@ def check_hello(hello: Hello) -> None:
         raise Refused("host", "A host needs a printable name without a slash; give it with --host.")
     if len(hello.cluster) > _LONGEST_WORD or not hello.cluster.isprintable():
         raise Refused("cluster", "The cluster's name must be printable and short; give it with --cluster.")
-    if any(len(text) > _LONGEST_WORD or not text.isprintable() for text in (hello.boot_id, hello.agent_version)):
-        raise Refused("word", f"boot_id and agent_version are printable and have {_LONGEST_WORD} characters at most.")
+    if any(len(text) > _LONGEST_WORD or not text.isprintable() for text in _words(hello)):
+        raise Refused("word", f"The words of a hello are printable and have {_LONGEST_WORD} characters at most.")
     if not hello.epoch:
         raise Refused("epoch", "A hello needs an epoch.")
     _nanoseconds(hello.clock)
     if not (0 <= hello.interval.seconds <= _LONGEST_INTERVAL_SECONDS and 0 <= hello.interval.nanos < SECOND_NS):
         raise Refused("time", f"An interval is between 0 and {_LONGEST_INTERVAL_SECONDS} seconds.")
+
+
+def _words(hello: Hello) -> tuple[str, ...]:
+    return hello.boot_id, hello.agent_version, hello.gap_reason
 
 
 def check_batch(batch: Batch) -> Checked:
@@ -86,17 +92,18 @@ def check_batch(batch: Batch) -> Checked:
         raise Refused("sequence", "A batch needs a sequence number from 1.")
     try:
         flows, requests = unpack_flows(batch.flows), unpack_requests(batch.requests)
+        resources = unpack_resources(batch.resources)
     except MalformedColumns as error:
         raise Refused("columns", f"The columns of batch {batch.sequence} cannot be read: {error}.") from error
     begins = [_nanoseconds(getattr(bucket, "from")) for bucket in batch.buckets]
     ends = [_nanoseconds(bucket.to) for bucket in batch.buckets]
     if any(end < begin for begin, end in zip(begins, ends, strict=True)):
         raise Refused("bucket", f"A time bucket of batch {batch.sequence} ends before it begins.")
-    for columns in (flows, requests):
+    for columns in (flows, requests, resources):
         _check_columns(columns, len(begins), batch.sequence)
     _check_definitions(batch)
     _check_times(batch)
-    return Checked(batch, np.array(begins, np.int64), np.array(ends, np.int64), flows, requests)
+    return Checked(batch, np.array(begins, np.int64), np.array(ends, np.int64), flows, requests, resources)
 
 
 def nanoseconds(stamp: Timestamp) -> int:
@@ -111,7 +118,7 @@ def _check_columns(columns: Columns, buckets: int, sequence: int) -> None:
         is_sum = column.dtype.itemsize == 8 and name != "protocols"
         most = buckets - 1 if name == "bucket" else _LIMITS.get(name)
         if is_sum:
-            most = _MOST_SUM_NS if name == "sum_ns" else _MOST_COUNT
+            most = _MOST_SUM_NS if name.endswith("_ns") else _MOST_COUNT
         if most is not None and int(column.max()) > most:
             raise Refused("value", f"Column {name} of batch {sequence} holds a number beyond {most}.")
         if is_sum and most is not None and float(column.sum(dtype=np.float64)) > most:
@@ -129,6 +136,7 @@ def _check_definitions(batch: Batch) -> None:
         _check_address(*answer.addresses)
     if batch.HasField("host_status"):
         _check_address(*batch.host_status.addresses)
+        _check_lengths(batch.host_status.shed, _LONGEST_WORD)
         if len(batch.host_status.addresses) > _MOST_ADDRESSES:
             raise Refused("address", f"A host has {_MOST_ADDRESSES} addresses at most.")
     for name in batch.names:
@@ -171,6 +179,8 @@ def _check_times(batch: Batch) -> None:
         stamps.append(batch.host_status.time)
         for blind in batch.host_status.blind:
             stamps += (getattr(blind, "from"), blind.to)
+        if abs(batch.host_status.clock_set.seconds) > _LAST_SECOND:
+            raise Refused("time", f"A clock that was set by {batch.host_status.clock_set.seconds} s is no clock.")
     for stamp in stamps:
         _nanoseconds(stamp)
     _check_counts(batch)

@@ -1,17 +1,19 @@
 """Dense ids for what agents define: one value, one id, for the aggregator's life."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.ingest.sequences import Sequences
 from aggregator.records import SECOND_NS, Endpoint, Flow, HostKey, Name
 
 T = TypeVar("T", bound=tuple[object, ...])
 Ids = npt.NDArray[np.int64]
-# Longer than a batch is under way to an aggregator that answers.
+# Longer than a batch is under way to an aggregator that answers: later ones were sent long ago, or a clock was set.
 _CLOCK_WAS_SET_NS: Final = 5 * SECOND_NS
 # Of one kind and one epoch.
 _MOST_IDS: Final = 1 << 23
@@ -27,6 +29,12 @@ class Table(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def as_of_now(self) -> "Table[T]":
+        """One that does not change with this one."""
+        same: Table[T] = Table()
+        same.values, same.improved, same._ids = self.values.copy(), self.improved, self._ids.copy()
+        return same
 
     def known(self, value: T) -> int | None:
         return self._ids.get(value)
@@ -105,16 +113,45 @@ class Epoch:
     boot_id: str
     interval_ns: int
     clock_offset_ns: int  # add to the agent's times
+    greeted: bool = True  # no batch came since its last hello
+    definitions_lost: bool = False  # its agent must say again what its batches refer to
+    _sent_ns: int = 0
+    _late: tuple[int, int] | None = None  # when the first of some that look late was sent, and came
     sequences: Sequences = field(default_factory=Sequences)  # those that were applied
     endpoints: Translation = field(default_factory=Translation)
     flows: Translation = field(default_factory=Translation)
     names: Translation = field(default_factory=Translation)
+    continues: bool = False  # goes on from the epoch that was present before it, without a gap
 
     def heard(self, sent_ns: int, received_ns: int) -> None:
-        """Way and waiting only ever make the offset look larger: the smallest is the best, until a clock is set."""
+        """Way and waiting only ever make the offset look larger: the smallest is the best, until a clock is set.
+
+        What waited in a queue comes all at once; after a clock was set, both go on at one pace.
+        """
         offset = received_ns - sent_ns
-        if offset < self.clock_offset_ns or offset > self.clock_offset_ns + _CLOCK_WAS_SET_NS:
-            self.clock_offset_ns = offset
+        was_set = sent_ns < self._sent_ns or offset < self.clock_offset_ns
+        if offset > self.clock_offset_ns + _CLOCK_WAS_SET_NS and not was_set:
+            first_sent_ns, first_received_ns = self._late = self._late or (sent_ns, received_ns)
+            passed_ns = sent_ns - first_sent_ns
+            was_set = passed_ns >= SECOND_NS and abs(received_ns - first_received_ns - passed_ns) < passed_ns // 4
+        else:
+            self._late = None
+        self._sent_ns = sent_ns
+        if was_set:
+            self.clock_offset_ns, self._late = offset, None
+
+    def gap_before(self, sequence: int) -> tuple[bool, int]:
+        """(whether something before this batch was lost, how many batches of it nobody else tells).
+
+        Who connects may go on with a later number: its agent was told what we know, and says what it lost by that.
+        """
+        highest, greeted, self.greeted = self.sequences.highest, self.greeted, False
+        if sequence <= highest + 1:
+            return False, 0
+        if greeted:
+            return bool(highest) and not self.definitions_lost, 0
+        self.definitions_lost = True
+        return True, sequence - highest - 1
 
 
 @dataclass(slots=True)
@@ -126,3 +163,14 @@ class Tables:
     flows: Table[Flow] = field(default_factory=Table)
     names: Table[Name] = field(default_factory=Table)
     epochs: dict[int, Epoch] = field(default_factory=dict)  # by host id: the present one
+
+    def holder_of(self, endpoint: int) -> Hashable:
+        """Who has what an endpoint claims: a pod, whichever of its containers it is."""
+        value = self.endpoints.values[endpoint]
+        return (value.host, value.pod_uid) if value.kind == flow.ENDPOINT_KIND_POD else endpoint
+
+    def as_of_now(self) -> "Tables":
+        """What does not change with these; without epochs."""
+        return Tables(
+            self.hosts.as_of_now(), self.endpoints.as_of_now(), self.flows.as_of_now(), self.names.as_of_now()
+        )

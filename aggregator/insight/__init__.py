@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aggregator.insight.case import Answer, CannotAnswer, Case
 from aggregator.insight.drift import drift
 from aggregator.insight.impact import impact
+from aggregator.insight.owner import owner
 from aggregator.insight.thirdparties import thirdparties
 
 
@@ -26,6 +27,7 @@ QUESTIONS: Mapping[str, Question] = {
     for question in (
         Question("drift", needs_subject=False, answer=drift),
         Question("impact", needs_subject=True, answer=impact),
+        Question("owner", needs_subject=True, answer=owner),
         Question("thirdparties", needs_subject=False, answer=thirdparties),
     )
 }

@@ -82,7 +82,16 @@ class Case:
 
     @cached_property
     def calls(self) -> CallGraph:
-        return CallGraph(self.nodes, self.traffic)
+        return CallGraph(self.nodes, [edge for edge in self.traffic if not self.is_passed_on(edge)])
+
+    @cached_property
+    def _proxies(self) -> frozenset[tuple[str, str]]:
+        """(proxy, whom its clients reached by way of it)."""
+        return frozenset((proxy, edge.target) for edge in self.traffic for proxy in edge.through)
+
+    def is_passed_on(self, edge: Edge) -> bool:
+        """What a proxy does for its clients, whose own edges tell of it already."""
+        return (edge.source, edge.target) in self._proxies
 
     @cached_property
     def coverage(self) -> float:
@@ -91,10 +100,11 @@ class Case:
         understood = sum((edge.bytes_sent + edge.bytes_received) * edge.coverage for edge in self.traffic)
         return round((understood / total if total else 1.0) * self.watch.share, 4)
 
-    def owner(self, node_id: str) -> str | None:
-        """The owner that the catalog gives to a node; None when nobody declared it."""
-        ref = self.join.entity_of.get(node_id)
-        return (self.declarations.entities[ref].owner or None) if ref else None
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """The owner that the catalog gives to a node. One that nobody declared is not in it."""
+        named = ((node_id, self.declarations.entities[ref].owner) for node_id, ref in self.join.entity_of.items())
+        return {node_id: owner for node_id, owner in named if owner}
 
     def find(self, subject: str) -> Node:
         """The node with this id, or the only one with this name or entity reference. Raises CannotAnswer."""

@@ -23,7 +23,7 @@ def thirdparties(case: Case, subject: str) -> Answer:
 
 
 def _calls_to(case: Case, node_id: str) -> list[Edge]:
-    return [edge for edge in case.edges_of.get(node_id, ()) if edge.target == node_id]
+    return [edge for edge in case.edges_of.get(node_id, ()) if edge.target == node_id and not case.is_passed_on(edge)]
 
 
 def _row(node: Node, edges: Sequence[Edge]) -> Json:

@@ -118,8 +118,8 @@ def _third_parties(case: Case, default_owner: str) -> Iterator[ThirdParty]:
 
 def _calls(case: Case, node: Node) -> Iterator[str]:
     """The clients of a node. Asking a resolver is no dependency on it."""
-    edges = case.edges_of.get(node.id, ())
-    return (edge.source for edge in edges if edge.target == node.id and edge.protocol != DNS)
+    edges = (edge for edge in case.edges_of.get(node.id, ()) if edge.target == node.id and not case.is_passed_on(edge))
+    return (edge.source for edge in edges if edge.protocol != DNS)
 
 
 def _owner(case: Case, ref: str) -> str | None:

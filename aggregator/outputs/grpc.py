@@ -168,7 +168,7 @@ def _options(max_bytes: int) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", max_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", 16 * 1024),
-        # A peer that has silently gone is noticed in half a minute; agents may ping without data.
+        # A peer that has silently gone is noticed in a minute and a half; agents may ping without data.
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -39,8 +39,8 @@ class Reading:
     async def topology(self, request: topology_pb2.GetTopologyRequest) -> topology_pb2.GetTopologyResponse:
         window_ns = self.window_ns(request.window if request.HasField("window") else None)
         with _busy():
-            whole = await self._live.topology(window_ns)
-        return topology_pb2.GetTopologyResponse(topology=self._filtered.of(whole, request.filter))
+            whole = await self._live.graph(window_ns)
+        return topology_pb2.GetTopologyResponse(topology=self._filtered.of(whole, request.filter).message)
 
     async def watch(
         self, request: topology_pb2.WatchTopologyRequest

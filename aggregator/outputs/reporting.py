@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -17,12 +18,15 @@ from aggregator.outputs.refusals import CannotServe, Refusal
 from aggregator.records import HostKey, Refused
 from aggregator.settings import VERSION
 from aggregator.telemetry import Telemetry
-from aggregator.topology.graph import stamp
+from aggregator.topology.times import stamp
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _HELLO_SECONDS: Final = 30.0
 _MOST_STREAMS: Final = 10_000
+# An agent that lives says something each interval, at least every two seconds: a host that lost its power, or hangs,
+# holds its stream for more than a minute.
+_SILENT_SECONDS, _SILENT_INTERVALS = 10.0, 3
 _REFUSALS: Final = {
     "version": Refusal.VERSION,
     "taken": Refusal.TAKEN,
@@ -31,28 +35,41 @@ _REFUSALS: Final = {
 }
 
 
+@dataclass(slots=True)
+class _Reporter:
+    """Who reports for a host now: its boot, its agent's epoch, and until when it may be silent. One a stream."""
+
+    boot_id: str
+    epoch: int
+    due: float = 0.0
+
+    def heard(self, hello: Hello) -> None:
+        self.due = time.monotonic() + max(_SILENT_SECONDS, _SILENT_INTERVALS * hello.interval.seconds)
+
+
 class Reporting:
     """All streams of agents."""
 
     def __init__(self, live: Live, telemetry: Telemetry) -> None:
         self._live = live
         self._telemetry = telemetry
-        # Who reports for a host now: its boot, its agent's epoch, and which of its streams is the newest.
-        self._hosts: dict[HostKey, tuple[str, int, object]] = {}
+        self._hosts: dict[HostKey, _Reporter] = {}
 
     async def report(self, requests: AsyncIterator[bytes], send: Send) -> None:
         """Until the agent ends it. Raises CannotServe."""
         hello = await self._hello(requests)
-        with self._refusing(hello), self._admitted(hello):
+        with self._refusing(hello), self._admitted(hello) as is_newest:
             try:
-                await self._converse(hello, requests, send)
+                await self._converse(hello, is_newest, requests, send)
             except JournalFailed as error:
                 self._telemetry.journal_failed(str(error))
                 raise CannotServe(Refusal.AWAY, str(error)) from error
 
-    async def _converse(self, hello: Hello, requests: AsyncIterator[bytes], send: Send) -> None:
+    async def _converse(
+        self, hello: Hello, is_newest: Callable[[], bool], requests: AsyncIterator[bytes], send: Send
+    ) -> None:
         acknowledged = await self._welcome(hello, send)
-        stream = _Stream(self._live, self._telemetry, hello, acknowledged)
+        stream = _Stream(self._live, self._telemetry, hello, is_newest, acknowledged)
         tasks = [
             asyncio.create_task(stream.receive(requests)),
             asyncio.create_task(stream.acknowledge(send)),
@@ -82,15 +99,16 @@ class Reporting:
         return request.hello
 
     async def _welcome(self, hello: Hello, send: Send) -> int:
-        acknowledged = await self._live.hello(hello, ReportRequest(hello=hello).SerializeToString())
+        known = await self._live.hello(hello, ReportRequest(hello=hello).SerializeToString())
         welcome = Welcome(
             contract_version=CONTRACT_VERSION,
             aggregator_version=VERSION,
-            acknowledged_sequence=acknowledged,
+            acknowledged_sequence=known.sequence,
             clock=stamp(time.time_ns()),
+            definitions_lost=known.definitions_lost,
         )
         await send(ReportResponse(welcome=welcome))
-        return acknowledged
+        return known.sequence
 
     @contextmanager
     def _refusing(self, hello: Hello) -> Iterator[None]:
@@ -103,31 +121,46 @@ class Reporting:
             raise CannotServe(_REFUSALS.get(refused.reason, Refusal.WRONG), str(refused)) from refused
 
     @contextmanager
-    def _admitted(self, hello: Hello) -> Iterator[None]:
-        """Two agents of one name would spoil each other's numbers; one that connects anew goes on."""
-        key, stream = HostKey(hello.cluster or self._live.settings.cluster, hello.host), object()
-        boot_id, epoch, _ = self._hosts.get(key, (hello.boot_id, hello.epoch, None))
-        if (boot_id, epoch) != (hello.boot_id, hello.epoch):
-            who = "Another agent of this machine" if boot_id == hello.boot_id else "Another machine"
+    def _admitted(self, hello: Hello) -> Iterator[Callable[[], bool]]:
+        """Two agents of one name would spoil each other's numbers; one that connects anew goes on. Gives a function
+        that tells whether this stream is still the newest of its agent."""
+        key = HostKey(hello.cluster or self._live.settings.cluster, hello.host)
+        present = self._hosts.get(key)
+        if present is not None and present.due > time.monotonic() and not _goes_on(hello, present):
+            who = "Another agent of this machine" if present.boot_id == hello.boot_id else "Another machine"
             sentence = f"{who} reports as host {hello.host!r}; give this one another name with --host."
             raise Refused("taken", sentence)
         if len(self._hosts) >= _MOST_STREAMS and key not in self._hosts:
             raise Refused("full", f"{_MOST_STREAMS} hosts report already; start another aggregator.")
-        self._hosts[key] = (hello.boot_id, hello.epoch, stream)
+        reporter = self._hosts[key] = _Reporter(hello.boot_id, hello.epoch)
+        reporter.heard(hello)
         self._telemetry.agent_connected(hello)
+
+        def is_newest() -> bool:
+            reporter.heard(hello)
+            return self._hosts.get(key) is reporter
+
         try:
-            yield
+            yield is_newest
         finally:
             self._telemetry.agent_left(hello)
-            if self._hosts.get(key, ("", 0, None))[2] is stream:
+            if self._hosts.get(key) is reporter:
                 del self._hosts[key]
+
+
+def _goes_on(hello: Hello, present: _Reporter) -> bool:
+    """Who goes on from another has been handed everything: what that one's stream says now is of no use any more."""
+    return (present.boot_id, present.epoch) in ((hello.boot_id, hello.epoch), (hello.boot_id, hello.continues_epoch))
 
 
 class _Stream:
     """Batches are taken in order; acknowledgements follow the disk, and one may stand for many."""
 
-    def __init__(self, live: Live, telemetry: Telemetry, hello: Hello, acknowledged: int) -> None:
+    def __init__(
+        self, live: Live, telemetry: Telemetry, hello: Hello, is_newest: Callable[[], bool], acknowledged: int
+    ) -> None:
         self._live = live
+        self._is_newest = is_newest
         self._telemetry = telemetry
         self._hello = hello
         self._sequence = acknowledged
@@ -140,6 +173,9 @@ class _Stream:
             request = _decoded(payload)
             if not request.HasField("batch"):
                 raise CannotServe(Refusal.WRONG, "After its hello, a stream has batches only.")
+            if not self._is_newest():
+                # What is still in its pipe was said, or will be said, on the newer one; perhaps by other numbers.
+                raise CannotServe(Refusal.AWAY, "A newer stream of this agent is open; it goes on there.")
             taken = await self._live.batch(self._hello, request.batch, payload)
             self._telemetry.batch_taken(self._hello, request.batch, len(payload), taken)
             if taken.refused is not None and taken.refused.reason == "epoch_unknown":

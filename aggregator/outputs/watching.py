@@ -5,42 +5,87 @@ that is too much, it is told to begin again.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Final, TypeAlias, TypeVar
 
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.topology.changes import changes_between
+from aggregator.topology.changes import Hints, compare
 from aggregator.topology.filters import changes_as_filtered, filtered
-from aggregator.topology.graph import stamp
+from aggregator.topology.snapshot import Graph
+from aggregator.topology.times import stamp
 from aggregator.topology.versions import KEPT_VERSIONS, Versioned, Versions
 
 Response: TypeAlias = pb.WatchTopologyResponse
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
 
 BOOKMARK_SECONDS: Final = 10.0
 # What is new in shape goes out at once, numbers alone this often.
 _NUMBERS_SECONDS: Final = 1.0
-_MOST_PART_BYTES: Final = 1_000_000
+# A part is made at once, and until it is made nobody else is served.
+_MOST_PART_BYTES: Final = 50_000
 _KEPT: Final = 16
+_KEPT_DELTAS: Final = 4
 
 
 class Filtered:
-    """Snapshots as readers asked for them, each made once for all who asked alike."""
+    """Snapshots, and what changed between two of them, as readers asked for it: made once for all who asked alike."""
 
     def __init__(self) -> None:
-        # By snapshot too: who watches compares two of them. A held message keeps its id.
-        self._made: dict[tuple[int, bytes], tuple[pb.Topology, pb.Topology]] = {}
+        # By snapshot too: who watches compares two of them. A held graph keeps its id.
+        self._made: dict[tuple[int, bytes], tuple[Graph, Graph]] = {}
+        self._deltas: dict[tuple[str, int, int, bytes], _Shared] = {}
 
-    def of(self, topology: pb.Topology, wanted: pb.Filter) -> pb.Topology:
-        key = (id(topology), wanted.SerializeToString(deterministic=True))
+    def of(self, graph: Graph, wanted: pb.Filter) -> Graph:
+        key = (id(graph), _key(wanted))
         made = self._made.pop(key, None)
         if made is None:
-            made = (topology, filtered(topology, wanted))
-        self._made[key] = made
-        while len(self._made) > _KEPT:
-            del self._made[next(iter(self._made))]
+            made = (graph, filtered(graph, wanted))
+        _keep(self._made, key, made, _KEPT)
         return made[1]
+
+    def deltas(
+        self, epoch: str, before: Versioned, after: Versioned, hints: Hints | None, wanted: pb.Filter
+    ) -> "_Shared":
+        """The position moves with the last one only: a resume in between repeats changes, and loses none."""
+        key = (epoch, before.version, after.version, _key(wanted))
+        made = self._deltas.pop(key, None)
+        if made is None:
+            changes = compare(self.of(before.graph, wanted), self.of(after.graph, wanted), hints).in_order()
+            made = _Shared(deltas_of(epoch, changes, before.version, after.version))
+        _keep(self._deltas, key, made, _KEPT_DELTAS)
+        return made
+
+
+class _Shared:
+    """Responses, each made when the first of several readers comes to it."""
+
+    def __init__(self, rest: Iterator[Response]) -> None:
+        self._made: list[Response] = []
+        self._rest = rest
+
+    def __iter__(self) -> Iterator[Response]:
+        for at in itertools.count():
+            if at == len(self._made):
+                following = next(self._rest, None)
+                if following is None:
+                    return
+                self._made.append(following)
+            yield self._made[at]
+
+
+def _keep(made: dict[K, V], key: K, value: V, most: int) -> None:
+    made[key] = value
+    while len(made) > most:
+        del made[next(iter(made))]
+
+
+def _key(wanted: pb.Filter) -> bytes:
+    return wanted.SerializeToString(deterministic=True)
 
 
 class Watcher:
@@ -77,7 +122,7 @@ class Watcher:
             yield from self._restart("The position is of another aggregator, or too old; here is the graph as it is.")
             return
         self._held = self._versions.newest
-        yield from self._delta(self._as_filtered(changes), resume.version)
+        yield from deltas_of(resume.epoch, self._as_filtered(changes), resume.version, self._held.version)
         yield self._bookmark()
 
     def _next(self) -> Iterator[Response]:
@@ -87,19 +132,16 @@ class Watcher:
             return
         now = time.monotonic()
         if newest.version != self._held.version:
-            if now - self._numbers_at < _NUMBERS_SECONDS and self._only_numbers_changed():
+            if now - self._numbers_at < _NUMBERS_SECONDS and self._versions.only_numbers_since(self._held.version):
                 return
-            changes = changes_between(self._seen(self._held), self._seen(newest))
-            before, self._held = self._held.version, newest
-            if changes:
+            hints = self._versions.hints_since(self._held.version)
+            deltas = self._shared.deltas(self._versions.epoch, self._held, newest, hints, self._wanted)
+            self._held = newest
+            for delta in deltas:
                 self._numbers_at = self._told_at = now
-                yield from self._delta(changes, before)
+                yield delta
         if now - self._told_at >= BOOKMARK_SECONDS:
             yield self._bookmark()
-
-    def _only_numbers_changed(self) -> bool:
-        changes = self._versions.since(self._versions.epoch, self._held.version)
-        return changes is not None and all(change.kind == pb.CHANGE_KIND_UPDATED for change in changes)
 
     async def _wait(self, closing: asyncio.Event) -> None:
         """For a new version; no longer than until numbers that were held back, or a bookmark, are due."""
@@ -123,17 +165,8 @@ class Watcher:
         self._held = newest = self._versions.newest
         self._told_at = self._numbers_at = time.monotonic()
         position = self._position(newest.version)
-        parts = list(_parts(self._seen(newest)))
-        for number, part in enumerate(parts, 1):
-            is_last = number == len(parts)
+        for part, is_last in _until_last(_parts(self._seen(newest))):
             yield Response(position=position, snapshot=pb.SnapshotPart(part=part, complete=is_last))
-
-    def _delta(self, changes: list[pb.Change], before: int) -> Iterator[Response]:
-        """The position moves with the last part only: a resume in between repeats changes, and loses none."""
-        chunks = list(_chunks(changes))
-        for number, chunk in enumerate(chunks, 1):
-            version = self._held.version if number == len(chunks) else before
-            yield Response(position=self._position(version), delta=pb.Delta(time=stamp(time.time_ns()), changes=chunk))
 
     def _bookmark(self) -> Response:
         self._told_at = time.monotonic()
@@ -142,32 +175,50 @@ class Watcher:
         return Response(position=self._position(self._held.version), bookmark=bookmark)
 
     def _as_filtered(self, changes: list[pb.Change]) -> list[pb.Change]:
-        whole, seen = self._held.topology, self._seen(self._held)
+        whole, seen = self._held.graph, self._seen(self._held)
         return changes if seen is whole else changes_as_filtered(changes, whole, seen)
 
-    def _seen(self, snapshot: Versioned) -> pb.Topology:
-        return self._shared.of(snapshot.topology, self._wanted)
+    def _seen(self, snapshot: Versioned) -> Graph:
+        return self._shared.of(snapshot.graph, self._wanted)
 
     def _position(self, version: int) -> pb.Position:
         return pb.Position(epoch=self._versions.epoch, version=version)
 
 
-def _parts(topology: pb.Topology) -> Iterator[pb.Topology]:
+def _parts(graph: Graph) -> Iterator[pb.Topology]:
     """Nodes come before the edges between them. At least one part."""
-    part, room = _empty_part(topology), _MOST_PART_BYTES
-    part.hosts.extend(topology.hosts)
-    for name in ("nodes", "edges"):
-        for one in getattr(topology, name):
+    part, room = _empty_part(graph), _MOST_PART_BYTES
+    part.hosts.extend(graph.hosts.values())
+    part.events.extend(graph.beside.events.values())
+    for name, values in (("nodes", graph.nodes), ("edges", graph.edges)):
+        for one in values.values():
             if room <= 0:
                 yield part
-                part, room = _empty_part(topology), _MOST_PART_BYTES
+                part, room = _empty_part(graph), _MOST_PART_BYTES
             getattr(part, name).append(one)
             room -= one.ByteSize() + 4
     yield part
 
 
-def _empty_part(topology: pb.Topology) -> pb.Topology:
-    return pb.Topology(cluster=topology.cluster, window=topology.window)
+def _empty_part(graph: Graph) -> pb.Topology:
+    return pb.Topology(cluster=graph.cluster, window=graph.window)
+
+
+def deltas_of(epoch: str, changes: list[pb.Change], before: int, after: int) -> Iterator[Response]:
+    """In parts; the last one has the position after them."""
+    for chunk, is_last in _until_last(_chunks(changes)):
+        position = pb.Position(epoch=epoch, version=after if is_last else before)
+        yield Response(position=position, delta=pb.Delta(time=stamp(time.time_ns()), changes=chunk))
+
+
+def _until_last(some: Iterable[T]) -> Iterator[tuple[T, bool]]:
+    """Each, and whether it is the last one."""
+    rest = iter(some)
+    one = next(rest, None)
+    while one is not None:
+        following = next(rest, None)
+        yield one, following is None
+        one = following
 
 
 def _chunks(changes: list[pb.Change]) -> Iterator[list[pb.Change]]:

@@ -1,52 +1,46 @@
 """Both ends of every flow: the local one by its identity, the far one by who owned its address at that time."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
-from typing import Final, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
+from plumbline.v1.addresses import MANY
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import ANY_PORT, CLIENT, SERVER, End, Flow, text_of
-from aggregator.resolve.names import DnsMemory, host_name
-from aggregator.resolve.ownership import Ownership, Place, is_loopback
-from aggregator.resolve.vertices import Ends, named_end, prefixed
+from aggregator.records import (
+    AS_TIME_TELLS,
+    CLIENT,
+    FOREVER_NS,
+    NOBODY_KNOWN,
+    SERVER,
+    TOLD_ELSEWHERE,
+    End,
+    Endpoint,
+    Flow,
+)
+from aggregator.resolve.callers import Callers
+from aggregator.resolve.claimed import Claimed
+from aggregator.resolve.contested import ContestedFlows
+from aggregator.resolve.holders import Holders, Said
+from aggregator.resolve.hosts import HostAddresses
+from aggregator.resolve.names import DnsMemory
+from aggregator.resolve.ownership import Ownership
+from aggregator.resolve.podnames import PodNames
+from aggregator.resolve.presence import Presence
+from aggregator.resolve.resolved import NOT_SHOWN, Bools, Columns, Resolved
+from aggregator.resolve.seen import Seen
+from aggregator.resolve.served import ServedFlows
+from aggregator.resolve.services import Services
+from aggregator.resolve.strangers import Network, Strangers
+from aggregator.resolve.thirdparties import ThirdParties
+from aggregator.resolve.vertices import Ends, named_end, one_of_many
+from aggregator.resolve.workloads import PodName
 from aggregator.topology.coverage import HostCoverage
 from aggregator.topology.lives import Lives
 
-Network: TypeAlias = IPv4Network | IPv6Network
-Ints: TypeAlias = npt.NDArray[np.int64]
-# From this address to that node (its first end), its port and transport.
-Calling: TypeAlias = tuple[bytes, int, int, int]
-
-NOT_SHOWN: Final = -1
-_GRACE_INTERVALS: Final = 3
-
-
-@dataclass(slots=True)
-class Resolved:
-    """Per flow id: positions in `ends` (NOT_SHOWN where the other side's rows say it better), and what follows.
-
-    `vertices`: for each end the first one with its node id, since containers of one pod, say, are one node.
-    """
-
-    ends: list[End]
-    vertices: list[int]
-    source: Ints
-    target: Ints
-    far_host: Ints  # host id where the far end is one of our endpoints, else -1
-    outside: npt.NDArray[np.bool_]  # the target may still be named by its requests' Host
-    moved: npt.NDArray[np.bool_]  # the far address changed hands: rows must be settled by their own time
-    shared: npt.NDArray[np.bool_]  # several clients on one address: the server's end cannot tell them apart
-    provisional: bool = False  # something may resolve better a moment later
-
 
 class Resolver:
-    """Answers are kept until a claim, a DNS answer or a flow is new."""
+    """Answers are kept until something is new about what they were made of."""
 
     def __init__(
         self,
@@ -56,184 +50,192 @@ class Resolver:
         coverage: Mapping[int, HostCoverage],
         inside: Sequence[Network],
         cluster: str,
+        presence: Presence,
+        pods: PodNames,
+        services: Services,
+        retention_ns: int,
     ) -> None:
         self._tables = tables
         self._ownership = ownership
         self._dns = dns
-        self._coverage = coverage
-        self._inside = inside
+        self._strangers = Strangers(ownership, dns, services, inside, cluster)
         self._cluster = cluster
         self.ends = Ends()
         self._end_of_endpoint: dict[int, int] = {}
+        self._columns = Columns.of(0)
+        self._seen = Seen(tables)
+        self._claimed = Claimed(tables, ownership)
+        self.third_parties = ThirdParties(tables, dns, services, self._claimed.is_ours, self.ends, cluster)
+        self._answering: dict[int, list[int]] = {}  # by client flow, nodes that had its far address in turn
+        self._hosts = HostAddresses(tables, coverage, cluster)
         self._improved = 0
+        self._pods = pods
+        self.served = ServedFlows(tables, services, dns, ownership, self._hosts, self.ends, self.end_of, cluster)
+        self._callers = Callers(
+            tables, self.ends, self.end_of, self._claimed, self._hosts, services, self.served, self._strangers, cluster
+        )
+        self._contested = ContestedFlows(
+            tables, ownership, presence, self._node_of, self._claimed.place, self.served.of
+        )
+        self._holders = Holders(self._contested, coverage, presence, self._node_of, retention_ns)
 
     @property
     def flows_known(self) -> int:
         return len(self._tables.flows)
 
     def end_of(self, endpoint: int) -> int:
-        if self._improved != self._tables.endpoints.improved:
-            self._improved = self._tables.endpoints.improved
-            self._end_of_endpoint.clear()
         known = self._end_of_endpoint.get(endpoint)
         if known is None:
-            value = self._tables.endpoints.values[endpoint]
-            host = self._tables.hosts.values[value.host]
-            known = self._end_of_endpoint[endpoint] = self.ends.id_of(named_end(value, endpoint, host, self._cluster))
+            known = self._end_of_endpoint[endpoint] = self.ends.id_of(self._named(endpoint))
         return known
 
-    def named_by_host(self, text: str) -> int | None:
-        """The third party behind a Host header, or None when it names none."""
-        name = host_name(text)
-        if not name:
-            return None
-        return self.ends.id_of(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source="host"))
+    def _named(self, endpoint: int) -> End:
+        value = self._tables.endpoints.values[endpoint]
+        return named_end(value, endpoint, self._tables.hosts.values[value.host], self._cluster, self.pod_of(value))
 
-    def settle_far(self, one: int, time_ns: int) -> int:
-        """The flow id that says whose the far address was at that time."""
+    def pod_of(self, value: Endpoint) -> PodName | None:
+        """What its pod is part of, if it is in one of this cluster's and that is known."""
+        is_ours = value.pod_uid and self._tables.hosts.values[value.host].cluster == self._cluster
+        return self._pods.of(value.pod_uid) if is_ours else None
+
+    def settle_far(self, one: int, said: Said, now_ns: int) -> tuple[int, bool]:
+        """The flow id that says whose the far address was in that row, and whether that is certain for good."""
+        verdict = self._holders.whose(one, said, now_ns)
         value = self._tables.flows.values[one]
-        owner = self._owner(value, time_ns)
-        return one if owner is None else self._tables.flows.id_of(value._replace(far_endpoint=owner))
+        return self._tables.flows.id_of(value._replace(far_endpoint=verdict.holder)), verdict.final
 
-    def resolve(self, lives: Lives, now_ns: int, before: Resolved | None = None) -> Resolved:
-        """Of those that are awake; for the others what was found `before` stays."""
+    def unanswered(self, one: int) -> int:
+        """The flow of what nobody answered to a client of a Service: it is with the Service."""
+        return self._tables.flows.id_of(self._tables.flows.values[one]._replace(far_endpoint=NOBODY_KNOWN))
+
+    def is_due(self, lives: Lives) -> bool:
+        """Whether a flow has gone on beyond the time for which its answer was found."""
+        until_ns = self._columns.until_ns
+        return bool((lives.awake[: len(until_ns)] & (lives.last_ns[: len(until_ns)] >= until_ns)).any())
+
+    def resolve(self, lives: Lives, now_ns: int) -> Resolved:
+        """Of those that are awake, anew where something about them is; for the others what was found before stays."""
         flows = self._tables.flows.values
         lives.grow(len(flows))
-        is_awake = lives.awake[: len(flows)]
-        found, awake = self._unresolved(is_awake, before), np.flatnonzero(is_awake).tolist()
-        first_ns, last_ns = lives.first_ns, lives.last_ns
-        host_addresses = self._host_addresses()
-        callings: defaultdict[Calling, list[int]] = defaultdict(list)
-        for one in awake:
-            value = flows[one]
-            if value.role == CLIENT:
-                self._resolve_client(found, one, value, int(last_ns[one]), host_addresses)
-                if found.far_host[one] >= 0:
-                    callings[self._calling(value.local_address, int(found.target[one]), value)].append(one)
-        callers = self._callers(found, callings)
-        for one in awake:
-            value = flows[one]
-            if value.role == SERVER:
-                fresh = now_ns - int(first_ns[one]) < self._grace_ns(value)
-                self._resolve_server(found, one, value, int(last_ns[one]), callers, host_addresses, fresh)
-        return found
+        awake = lives.awake[: len(flows)].copy()
+        found = self._columns = self._columns.grown(len(flows))
+        dirty = self._dirty(lives, awake)
+        for one in dirty:
+            if flows[one].role == CLIENT:
+                self._resolve_client(found, one, int(lives.last_ns[one]))
+            elif flows[one].far_endpoint == AS_TIME_TELLS:
+                found.moved[one] = self._claimed.has_moved(flows[one])
+        self._index_holders(found, awake)
+        touched = self._callers.callings.take_touched()
+        for one in self._callers.callings.flows(touched):
+            found.shared[one] = self._callers.is_shared(one)
+        for one in self._callers.callings.askers(touched) | {one for one in dirty if flows[one].role == SERVER}:
+            self._resolve_server(found, one, int(lives.last_ns[one]), now_ns - int(lives.first_ns[one]))
+        return Resolved(
+            self.ends.values,
+            self.ends.vertices,
+            found.source,
+            found.target,
+            found.far_host,
+            found.port,
+            found.via,
+            self.served.ways.values,
+            found.by_host,
+            found.near,
+            self.served.asked_by(found.via),
+            found.outside,
+            found.moved,
+            found.elsewhere,
+            found.shared | found.in_turn,
+            bool(self._callers.fresh),
+        )
 
-    def _unresolved(self, awake: npt.NDArray[np.bool_], before: Resolved | None) -> Resolved:
-        size = len(awake)
-        source, target, far_host = (np.full(size, NOT_SHOWN, np.int64) for _ in range(3))
-        outside, moved, shared = (np.zeros(size, np.bool_) for _ in range(3))
-        found = Resolved(self.ends.values, self.ends.vertices, source, target, far_host, outside, moved, shared)
-        if before is not None:
-            asleep = np.flatnonzero(~awake[: len(before.source)])
-            for name in ("source", "target", "far_host", "outside", "moved", "shared"):
-                getattr(found, name)[asleep] = getattr(before, name)[asleep]
-        return found
+    def _index_holders(self, found: Columns, awake: Bools) -> None:
+        """Of addresses that changed hands."""
+        moved = np.flatnonzero(found.moved & awake).tolist()
+        in_turn = self._contested.index(moved, np.flatnonzero(awake).tolist() if moved else ())
+        found.in_turn[:] = False
+        found.in_turn[in_turn] = True
+        before, self._answering = self._answering, dict(self._contested.answering())
+        for one in {*before, *self._answering}:
+            if awake[one]:
+                self._callers.note_client(found, one, self._answering.get(one, ()))
 
-    def _calling(self, client_address: bytes, target: int, value: Flow) -> Calling:
-        """Any container of a pod may have answered: what counts is the node."""
-        return client_address, self.ends.vertices[target], value.port, value.transport
+    def _dirty(self, lives: Lives, awake: Bools) -> list[int]:
+        """Flows that are awake and must be looked at."""
+        found, seen = self._columns, self._seen
+        woke, slept = seen.note(awake)
+        for one in slept:
+            self._callers.forget(one)
+            self.served.forget(one)
+        hosts_own, hosts = self._hosts.take_changed()
+        owned = self._ownership.take_changed()
+        addresses = owned | self.served.take_changed(owned) | self._dns.take_changed() | hosts_own
+        which = {*woke, *self._callers.fresh, *self._of_renamed(), *seen.of_peers(addresses), *self._of_hosts(hosts)}
+        which.update(np.flatnonzero(awake & (lives.last_ns[: len(awake)] >= found.until_ns)).tolist())
+        return sorted(one for one in which if awake[one])
 
-    def _callers(self, found: Resolved, callings: Mapping[Calling, list[int]]) -> dict[Calling, set[int]]:
-        callers = {}
-        for calling, ids in callings.items():
-            callers[calling] = known = {self.ends.vertices[int(found.source[one])] for one in ids}
-            found.shared[ids] = len(known) > 1
-        return callers
+    def _of_renamed(self) -> list[int]:
+        """Flows of endpoints that are called otherwise by now."""
+        pods, values = self._pods.take_changed(), self._tables.endpoints.values
+        may_all, self._improved = self._improved != self._tables.endpoints.improved, self._tables.endpoints.improved
+        if not may_all and not pods:
+            return []
+        known = self._end_of_endpoint.items()
+        asked = known if may_all else [one for one in known if values[one[0]].pod_uid in pods]
+        renamed = {endpoint for endpoint, end in asked if self.ends.values[end] != self._named(endpoint)}
+        for endpoint in renamed:
+            del self._end_of_endpoint[endpoint]
+        return [*self._seen.of_endpoints(renamed, self._columns.far), *self.served.of_endpoints(renamed)]
 
-    def _resolve_client(
-        self, found: Resolved, one: int, value: Flow, time_ns: int, host_addresses: Mapping[bytes, int]
-    ) -> None:
+    def _of_hosts(self, hosts: Collection[int]) -> list[int]:
+        """Flows of their endpoints."""
+        values = self._tables.endpoints.values if hosts else ()
+        endpoints = [one for one, value in enumerate(values) if value.host in hosts]
+        return self._seen.of_endpoints(endpoints, self._columns.far)
+
+    def _resolve_client(self, found: Columns, one: int, time_ns: int) -> None:
+        value = self._tables.flows.values[one]
         found.source[one] = self.end_of(value.endpoint)
-        owner = value.far_endpoint if value.far_endpoint >= 0 else self._owner(value, time_ns)
-        found.moved[one] = value.far_endpoint < 0 and self._has_moved(value)
-        if owner is not None:
+        found.outside[one] = False
+        if not self.served.resolve(found, one):
+            self._resolve_target(found, one, value, time_ns)
+        self.served.name_ways(found, one)
+        self._callers.note_client(found, one, self._answering.get(one, ()))
+
+    def _resolve_target(self, found: Columns, one: int, value: Flow, time_ns: int) -> None:
+        owner = self._owned(found, one, value, time_ns)
+        if value.peer_address == MANY:
+            found.target[one] = self.ends.id_of(one_of_many(value.port, self._cluster))
+        elif value.far_endpoint == TOLD_ELSEWHERE:
+            found.target[one] = NOT_SHOWN
+        elif owner is not None:
             found.target[one] = self.end_of(owner)
-            found.far_host[one] = self._tables.endpoints.values[owner].host
-            return
-        host = self._host_behind(value, host_addresses)
-        if host is not None:
+        elif (host := self._hosts.behind(value.peer_address, self._claimed.place(value.endpoint))) is not None:
             found.target[one] = self.ends.id_of(host)
-        elif self._is_inside(value):
-            found.target[one] = self.ends.id_of(self._bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
+        elif self._strangers.is_inside(value.peer_address, self._claimed.place(value.endpoint)):
+            found.target[one] = self.ends.id_of(self._strangers.bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
             found.outside[one] = True
-            found.target[one] = self.ends.id_of(self._outside(value))
+            found.target[one] = self.ends.id_of(self._strangers.outside(value.endpoint, value.peer_address))
 
-    def _resolve_server(
-        self,
-        found: Resolved,
-        one: int,
-        value: Flow,
-        time_ns: int,
-        callers: Mapping[Calling, set[int]],
-        host_addresses: Mapping[bytes, int],
-        fresh: bool,
-    ) -> None:
+    def _resolve_server(self, found: Columns, one: int, time_ns: int, age_ns: int) -> None:
+        value = self._tables.flows.values[one]
         found.target[one] = self.end_of(value.endpoint)
-        owner: int | None = value.far_endpoint
-        if value.far_endpoint < 0:
-            found.moved[one] = self._has_moved(value)
-            owner = self._owner(value, time_ns)
-        if owner is not None:
-            found.source[one] = self.end_of(owner)
-            found.far_host[one] = self._tables.endpoints.values[owner].host
-            return
-        known = callers.get(self._calling(value.peer_address, int(found.target[one]), value), set())
-        shared = value.peer_address in host_addresses or is_loopback(value.peer_address)
-        if len(known) == 1:
-            found.source[one] = caller = next(iter(known))
-            found.far_host[one] = self._tables.endpoints.values[self.ends.values[caller].endpoint].host
-        elif known or (shared and fresh):
-            found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
-            found.provisional |= not known
-        else:
-            kind = pb.NODE_KIND_UNRESOLVED if shared or self._is_inside(value) else pb.NODE_KIND_EXTERNAL
-            found.source[one] = self.ends.id_of(self._bare(value.peer_address, kind))
+        found.port[one] = value.port
+        owner = self._owned(found, one, value, time_ns)
+        self._callers.resolve(found, one, owner, age_ns)
 
-    def _owner(self, value: Flow, time_ns: int) -> int | None:
-        place = self._place(value.endpoint)
-        if value.role == SERVER:
-            return self._ownership.owner_of_all_ports(value.peer_address, time_ns, place)
-        return self._ownership.owner(value.peer_address, value.port, value.transport, time_ns, place)
+    def _owned(self, found: Columns, one: int, value: Flow, time_ns: int) -> int | None:
+        """Whose the far end is, where it is one of ours."""
+        is_settled = value.far_endpoint != AS_TIME_TELLS
+        owner = self._claimed.owner(value, time_ns) if not is_settled else max(value.far_endpoint, NOT_SHOWN)
+        owner = None if owner == NOT_SHOWN else owner
+        found.until_ns[one] = FOREVER_NS if is_settled else self._claimed.steady_until(value, time_ns)
+        found.moved[one] = not is_settled and self._claimed.has_moved(value)
+        found.far[one] = NOT_SHOWN if owner is None else owner
+        found.far_host[one] = NOT_SHOWN if owner is None else self._tables.endpoints.values[owner].host
+        return owner
 
-    def _place(self, endpoint: int) -> Place:
-        value = self._tables.endpoints.values[endpoint]
-        return Place(value.host, self._tables.hosts.values[value.host].cluster, value.network_namespace)
-
-    def _host_behind(self, value: Flow, host_addresses: Mapping[bytes, int]) -> End | None:
-        """A host's own address on a port that nobody owns."""
-        place = self._place(value.endpoint)
-        host = place.host if is_loopback(value.peer_address) else host_addresses.get(value.peer_address)
-        if host is None:
-            return None
-        key = self._tables.hosts.values[host]
-        return End(prefixed(key, key.name, self._cluster), pb.NODE_KIND_HOST, key.name, key.cluster)
-
-    def _host_addresses(self) -> dict[bytes, int]:
-        return {address: host for host, known in self._coverage.items() for address in known.addresses}
-
-    def _has_moved(self, value: Flow) -> bool:
-        port = ANY_PORT if value.role == SERVER else value.port
-        return self._ownership.has_moved(value.peer_address, port, value.transport, self._place(value.endpoint))
-
-    def _is_inside(self, value: Flow) -> bool:
-        address = value.peer_address
-        if is_loopback(address) or self._ownership.knows(address, self._place(value.endpoint)):
-            return True
-        parsed = IPv6Address(address)
-        plain = parsed.ipv4_mapped or parsed
-        return any(plain in network for network in self._inside if network.version == plain.version)
-
-    def _outside(self, value: Flow) -> End:
-        name = self._dns.name_of(value.endpoint, value.peer_address)
-        if name is None:
-            return self._bare(value.peer_address, pb.NODE_KIND_EXTERNAL)
-        return End(name.name, pb.NODE_KIND_THIRD_PARTY, name.name, self._cluster, -1, name.source, name.ambiguous)
-
-    def _bare(self, address: bytes, kind: int) -> End:
-        text = text_of(address)
-        return End(text, kind, text, self._cluster)
-
-    def _grace_ns(self, value: Flow) -> int:
-        known = self._coverage.get(self._tables.endpoints.values[value.endpoint].host)
-        return _GRACE_INTERVALS * (known.interval_ns if known else 1_000_000_000)
+    def _node_of(self, endpoint: int) -> int:
+        return self.ends.vertices[self.end_of(endpoint)]

@@ -7,41 +7,30 @@ one cluster.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, TypeAlias
-
-from plumbline.v1 import flow_pb2 as pb
+from typing import Final, TypeAlias
 
 from aggregator.records import ANY_PORT, FOREVER_NS, Owned
-from aggregator.resolve.timeline import NOBODY, Timeline
+from aggregator.resolve.places import (
+    EVERY_NAMESPACE,
+    LOOPBACK4,
+    LOOPBACK4_MAIN,
+    Place,
+    Where,
+    namespace_of,
+    where_of,
+    wheres,
+)
+from aggregator.resolve.timeline import NOBODY, HolderOf, Timeline
 
 MOST_CLAIMS: Final = 1_000_000
 _MOST_REMEMBERED: Final = 200_000
 _KEPT_TIMELINES: Final = 200_000
-_NO_HOST: Final = -1
-_EVERY_NAMESPACE: Final = -1
-_LOOPBACK4 = bytes(10) + b"\xff\xff\x7f"
-_LOOPBACK4_MAIN = _LOOPBACK4 + b"\0\0\1"
-_LOOPBACK6 = bytes(15) + b"\1"
-# (cluster, host, address): an address of a cluster is on no host, one of a host in no cluster.
-Where: TypeAlias = tuple[str, int, bytes]
 # One port of an address, as one network namespace sees it.
 Spot: TypeAlias = tuple[Where, int, int]
 # Address, port, transport, and from where they are looked at.
 Asked: TypeAlias = "tuple[bytes, int, int, Place]"
 # What stays the same when a claim is told again with another end: all but its times, and when it began by its agent.
 Identity: TypeAlias = tuple[int, int, int, int, bool, int]
-
-
-class Place(NamedTuple):
-    """From where an address is looked at."""
-
-    host: int
-    cluster: str
-    network_namespace: int
-
-
-def is_loopback(address: bytes) -> bool:
-    return address.startswith(_LOOPBACK4) or address == _LOOPBACK6
 
 
 @dataclass(slots=True)
@@ -53,10 +42,17 @@ class _Claims:
 
 
 class Ownership:
-    """Claims by realm, address and port. `version` grows with every change, so that answers may be kept until then."""
+    """Claims by realm, address and port. `version` grows with every change, so that answers may be kept until then.
+    `place_of`: where an endpoint is; `holder_of`: see Timeline."""
 
-    def __init__(self, place_of: Callable[[int], Place], most_claims: int = MOST_CLAIMS) -> None:
-        self._place_of = place_of  # endpoint id -> where it is
+    def __init__(
+        self,
+        place_of: Callable[[int], Place],
+        most_claims: int = MOST_CLAIMS,
+        holder_of: HolderOf = lambda endpoint: endpoint,
+    ) -> None:
+        self._place_of = place_of
+        self._holder_of = holder_of
         self._spots: dict[tuple[Where, int], dict[int, _Claims]] = {}  # by address and port, then by namespace
         self._open: dict[int, dict[tuple[Spot, Identity], Owned]] = {}  # by host, those without an end
         self._ends: list[tuple[int, Spot, Identity]] = []  # of the others, in order
@@ -65,6 +61,7 @@ class Ownership:
         self._found_version = 0
         self._most_claims = most_claims
         self._count = 0
+        self._changed: set[bytes] = set()
         self.ours: set[Where] = set()
         self.version = 0
         self.dropped = 0  # claims that had no room
@@ -75,8 +72,8 @@ class Ownership:
 
     def add(self, claim: Owned) -> None:
         """A claim again, with another end, is the same claim."""
-        where = self._where(claim)
-        spot, identity = (where, claim.port, _namespace(claim)), _identity(claim)
+        where = where_of(claim, self._place_of(claim.endpoint))
+        spot, identity = (where, claim.port, namespace_of(claim)), _identity(claim)
         claims = self._spots.get(spot[:2], {}).get(spot[2])
         known = claims.known.get(identity) if claims is not None else None
         if known is not None:
@@ -92,7 +89,7 @@ class Ownership:
         self._put(spot, identity, claim)
 
     def close(self, host: int, at_ns: int) -> None:
-        """An agent has started anew and will claim again what still is so: nothing of before lasts beyond."""
+        """An agent has gone, or started anew and will claim again what still is so: nothing of before lasts beyond."""
         for (spot, identity), one in self._open.pop(host, {}).items():
             self._put(spot, identity, replace(one, to_ns=max(at_ns, one.from_ns)))
         self.version += 1
@@ -103,6 +100,7 @@ class Ownership:
         for _, (where, port, namespace), identity in self._ends[:ended]:
             here = self._spots[where, port]
             del here[namespace].known[identity]
+            self._changed.add(where[2])
             here[namespace].version = self.version + 1
             if not here[namespace].known:
                 del here[namespace]
@@ -127,19 +125,35 @@ class Ownership:
 
     def knows(self, address: bytes, place: Place) -> bool:
         """Whether anybody there ever had it."""
-        return any(where in self.ours for where in _wheres(address, place))
+        return any(where in self.ours for where in wheres(address, place))
+
+    def timelines(self, address: bytes, port: int, transport: int, place: Place) -> tuple[Timeline, Timeline]:
+        """Who listened on the port, and whose the address was."""
+        return self._listening(address, port, transport, place), self._whole(address, place)
 
     def has_moved(self, address: bytes, port: int, transport: int, place: Place) -> bool:
-        """Whether more than one endpoint has had this address as its own, or listened on this port of it."""
+        """Whether more than one holder has had this address as its own, or listened on this port of it."""
         return self._whole(address, place).moved or self._listening(address, port, transport, place).moved
 
     def owner(self, address: bytes, port: int, transport: int, time_ns: int, place: Place) -> int | None:
         """The endpoint that listened on the port then, else the one whose address it was."""
         of_port, whole = self._listening(address, port, transport, place), self._whole(address, place)
-        if of_port is whole is NOBODY and address.startswith(_LOOPBACK4) and address != _LOOPBACK4_MAIN:
-            return self.owner(_LOOPBACK4_MAIN, port, transport, time_ns, place)
+        if of_port is whole is NOBODY and address.startswith(LOOPBACK4) and address != LOOPBACK4_MAIN:
+            return self.owner(LOOPBACK4_MAIN, port, transport, time_ns, place)
         listener = of_port.at(time_ns)
         return whole.at(time_ns) if listener is None else listener
+
+    def steady_until(self, address: bytes, port: int, transport: int, time_ns: int, place: Place) -> int:
+        """Until when `owner` says the same as for that time, or longer; as long as nothing else is claimed."""
+        of_port, whole = self._listening(address, port, transport, place), self._whole(address, place)
+        if of_port is whole is NOBODY and address.startswith(LOOPBACK4) and address != LOOPBACK4_MAIN:
+            return self.steady_until(LOOPBACK4_MAIN, port, transport, time_ns, place)
+        return min(of_port.steady_until(time_ns), whole.steady_until(time_ns))
+
+    def take_changed(self) -> set[bytes]:
+        """Addresses about which something was claimed, or forgotten, since this was asked last."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def owner_of_all_ports(self, address: bytes, time_ns: int, place: Place) -> int | None:
         return self._whole(address, place).at(time_ns)
@@ -165,6 +179,7 @@ class Ownership:
         self.version += 1
         claims = self._spots.setdefault((where, port), {}).setdefault(namespace, _Claims())
         claims.known[identity], claims.version = claim, self.version
+        self._changed.add(where[2])
         if claim.to_ns == FOREVER_NS:
             self._open.setdefault(self._place_of(claim.endpoint).host, {})[spot, identity] = claim
         else:
@@ -176,11 +191,6 @@ class Ownership:
             del self._open[self._place_of(claim.endpoint).host][spot, identity]
         else:
             del self._ends[bisect_left(self._ends, (claim.to_ns, spot, identity))]
-
-    def _where(self, claim: Owned) -> Where:
-        theirs = self._place_of(claim.endpoint)
-        is_local = claim.realm in (pb.REALM_NAMESPACE, pb.REALM_HOST) or is_loopback(claim.address)
-        return ("", theirs.host, claim.address) if is_local else (theirs.cluster, _NO_HOST, claim.address)
 
     def _whole(self, address: bytes, place: Place) -> Timeline:
         return self._timeline(address, ANY_PORT, 0, place)
@@ -201,7 +211,7 @@ class Ownership:
 
     def _made(self, key: Asked) -> Timeline:
         address, port, transport, place = key
-        here = [claims for where in _wheres(address, place) for claims in self._seen((where, port), place)]
+        here = [claims for where in wheres(address, place) for claims in self._seen((where, port), place)]
         if not here:
             return NOBODY
         state = tuple(claims.version for claims in here)
@@ -211,7 +221,8 @@ class Ownership:
         if len(self._timelines) >= _KEPT_TIMELINES:
             self._timelines.clear()
         chosen = (one for claims in here for one in claims.known.values())
-        made = Timeline(one for one in chosen if port == ANY_PORT or one.transport in (transport, 0))
+        meant = (one for one in chosen if port == ANY_PORT or one.transport in (transport, 0))
+        made = Timeline(meant, self._holder_of)
         self._timelines[key] = (state, made)
         return made
 
@@ -221,17 +232,7 @@ class Ownership:
             return ()
         if not place.network_namespace:
             return here.values()
-        return [here[one] for one in (_EVERY_NAMESPACE, place.network_namespace) if one in here]
-
-
-def _wheres(address: bytes, place: Place) -> tuple[Where, Where]:
-    return ("", place.host, address), (place.cluster, _NO_HOST, address)
-
-
-def _namespace(claim: Owned) -> int:
-    """The only one that can see it."""
-    is_of_namespace = claim.realm == pb.REALM_NAMESPACE or is_loopback(claim.address)
-    return claim.network_namespace if is_of_namespace else _EVERY_NAMESPACE
+        return [here[one] for one in (EVERY_NAMESPACE, place.network_namespace) if one in here]
 
 
 def _identity(claim: Owned) -> Identity:

@@ -1,11 +1,12 @@
 """Counts keyed by endpoint flow and detail, in numpy columns.
 
-Everything merges by sum, OR, min or max, so rows may be merged in any order and any grouping. A flow row is
+Everything merges by sum, OR, min or max, so rows may be merged in any order and any grouping; the times of flow rows
+are those of the rows in which something lived, where there are such. A flow row is
 (flow, authority, from_ns, to_ns, counts[16], protocols); a request row is (flow, authority, from_ns, to_ns,
 detail, names, count, sum_ns), all int64. `detail` and `names` pack a request's small keys, see below.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Self, TypeVar
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from plumbline.v1 import columns as wire
 
-from aggregator.topology.tallies import added
+from aggregator.topology.tallies import NEVER_NS, added
 
 Ints = npt.NDArray[np.int64]
 
@@ -22,6 +23,10 @@ COUNTER = {name: at for at, name in enumerate(COUNTERS)}
 
 # Whether the far end's agent tells of a row's time too. OPEN: not known yet, decided when a snapshot is made.
 OPEN, FAR_END_TELLS, FAR_END_SILENT = 0, 1, 2
+# Of most of a row, where the far end's agent came or went within the row.
+MOSTLY_TELLS, MOSTLY_SILENT = 3, 4
+# Open, of a row that begins before what the far end's agent has told ends: it stays apart from rows that begin later.
+ENDING = 5
 
 # Request keys: name -> (shift, bits). The first six share `detail`, the last two share `names`.
 DETAIL_BITS = {
@@ -33,6 +38,9 @@ DETAIL_BITS = {
     "kind": (44, 16),
 }
 NAME_BITS = {"name": (31, 31), "host": (0, 31)}
+
+# A connection that ends, a segment that is sent again and what is measured of them show nobody alive.
+_ALIVE = "connections adopted bytes_sent bytes_received refused timeout reset unreachable other".split()
 
 _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
@@ -47,7 +55,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.flow)
 
-    def take(self, chosen: npt.NDArray[np.bool_] | Ints) -> Self:
+    def take(self, chosen: npt.NDArray[np.bool_] | Ints | slice) -> Self:
         return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @property
@@ -120,6 +128,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.flows) + len(self.requests)
 
+    @property
+    def oldest_ns(self) -> int:
+        """Where the first of them begins. There must be one."""
+        return min(int(rows.from_ns.min()) for rows in (self.flows, self.requests) if len(rows))
+
+
+def is_open(rows: FlowRows | RequestRows) -> npt.NDArray[np.bool_]:
+    """Whose authority is not known yet."""
+    return np.isin(rows.authority, (OPEN, ENDING))
+
 
 def _packed(columns: Mapping[str, Ints], bits: Mapping[str, tuple[int, int]]) -> Ints:
     packed = np.zeros(len(columns["flow"]), np.int64)
@@ -160,14 +178,34 @@ def merge_flows(parts: Sequence[FlowRows]) -> FlowRows:
     if len(starts) == len(rows):
         return rows
     first = order[starts]
+    from_ns, to_ns = _times(rows.take(order), starts)
     return FlowRows(
         flow=rows.flow[first],
         authority=rows.authority[first],
-        from_ns=np.minimum.reduceat(rows.from_ns[order], starts),
-        to_ns=np.maximum.reduceat(rows.to_ns[order], starts),
+        from_ns=from_ns,
+        to_ns=to_ns,
         counts=added(rows.counts[order], starts),
         protocols=np.bitwise_or.reduceat(rows.protocols[order], starts),
     )
+
+
+def _times(rows: FlowRows, starts: Ints) -> tuple[Ints, Ints]:
+    """Of each group the time of what lives, or of all where nothing does."""
+    alive = is_alive(rows)
+    if not alive.all():
+        none = ~np.logical_or.reduceat(alive, starts)
+        alive |= np.repeat(none, np.diff(np.append(starts, len(rows))))
+    from_ns, to_ns = np.where(alive, rows.from_ns, NEVER_NS), np.where(alive, rows.to_ns, -1)
+    return np.minimum.reduceat(from_ns, starts), np.maximum.reduceat(to_ns, starts)
+
+
+def is_alive(rows: FlowRows) -> npt.NDArray[np.bool_]:
+    """Whether anybody opened, tried to open, or said anything: else a row tells only how something ended."""
+    any_ = np.zeros(len(rows), np.int64)
+    for name in _ALIVE:
+        any_ |= rows.counts[:, COUNTER[name]]
+    alive: npt.NDArray[np.bool_] = any_ != 0
+    return alive
 
 
 def merge_requests(parts: Sequence[RequestRows]) -> RequestRows:
@@ -210,3 +248,10 @@ def joined(parts: Sequence[Rows]) -> Rows:
         concatenate([part.flows for part in parts], FlowRows.empty()),
         concatenate([part.requests for part in parts], RequestRows.empty()),
     )
+
+
+def pieces(rows: Rows, most: int) -> Iterator[Rows]:
+    """All of them, at most so many flows' and so many requests' at a time."""
+    for at in range(0, max(len(rows.flows), len(rows.requests)), most):
+        some = np.s_[at : at + most]
+        yield Rows(rows.flows.take(some), rows.requests.take(some))

@@ -1,6 +1,6 @@
 """Edges' messages as fields, from the sums of all of them. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,23 +8,30 @@ import numpy as np
 import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.records import CLIENT, SERVER, End
-from aggregator.topology.columns import Rows
+from aggregator.records import CLIENT, SERVER
+from aggregator.topology.background import Background
+from aggregator.topology.byhosts import left
+from aggregator.topology.columns import Rows, is_alive
 from aggregator.topology.flows import Flows, Texts
 from aggregator.topology.placing import Edges
 from aggregator.topology.protocols import word_of
+from aggregator.topology.proxied import ways
 from aggregator.topology.requests import Requests, turns
 from aggregator.topology.tallies import NEVER_NS, earliest, has, latest
 from aggregator.topology.transport import Transport
+from aggregator.topology.via import Asked
 
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
 class Drawn:
-    """One edge: what others ask for, and `fields`, the rest of its message as keywords."""
+    """One edge: what others ask for, and `fields`, the rest of its message as keywords. `ends`: of its two nodes, the
+    first of each."""
 
     id: str
+    ends: tuple[int, int]
+    port: int
     source: str
     target: str
     first_ns: int
@@ -32,9 +39,11 @@ class Drawn:
     fields: dict[str, Any]
 
 
-def drawn(rows: Rows, edges: Edges, flows: Flows, texts: Texts, is_self: Callable[[End], bool]) -> Iterator[Drawn]:
+def drawn(
+    rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked, background: Background
+) -> Iterator[Drawn]:
     """Every edge, in no order."""
-    transport, requests = Transport(rows.flows, edges, flows), Requests(rows.requests, edges, texts.names)
+    transport, requests = Transport(rows.flows, edges, flows, asked), Requests(rows.requests, edges, texts.names)
     columns: dict[str, Sequence[object]] = {**transport.columns(), **requests.columns()}
     columns["turn_ms"] = [
         own or other for own, other in zip(columns["latency_ms"], turns(rows.requests, edges), strict=True)
@@ -43,16 +52,22 @@ def drawn(rows: Rows, edges: Edges, flows: Flows, texts: Texts, is_self: Callabl
     columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)
     columns["server_side"] = _sides(SERVER, transport.of_server, requests.of_server, transport, requests)
     columns["port"] = edges.port.tolist()
+    columns["way"], columns["through"] = _ways(edges, flows)
+    columns["by_host"] = edges.by_host.tolist()
     names, values = tuple(columns), zip(*columns.values(), strict=True)
     first_ns, last_ns = _times(rows, edges)
-    own = {end: is_self(flows.ends[end]) for end in np.unique([edges.source, edges.target]).tolist()}
+    own = {flows.vertices[end] for end in edges.ends.tolist() if background.own(flows.ends[end])}
     ends = zip(edges.source.tolist(), edges.target.tolist(), edges.kind.tolist(), strict=True)
     for (source, target, kind), first, last, some in zip(ends, first_ns, last_ns, values, strict=True):
         fields = dict(zip(names, some, strict=True))
-        fields["class"] = pb.EDGE_CLASS_SELF if own[source] or own[target] else pb.EDGE_CLASS_TRAFFIC
-        fields["protocol"] = word = word_of(kind)
         caller, called = flows.ends[source].id, flows.ends[target].id
-        yield Drawn(f"{caller}>{called}:{fields['port']}/{word}", caller, called, first, last, fields)
+        is_own = source in own or target in own
+        fields["class"] = pb.EDGE_CLASS_SELF if is_own else background.class_of(flows.ends[source], called, fields)
+        fields["protocol"] = word = word_of(kind)
+        edge_id = f"{caller}>{called}:{fields['port']}/{word}"
+        if fields.pop("by_host") and not left(fields):
+            continue
+        yield Drawn(edge_id, (source, target), fields["port"], caller, called, first, last, fields)
 
 
 def _sides(
@@ -71,6 +86,12 @@ def _sides(
     ]
 
 
+def _ways(edges: Edges, flows: Flows) -> tuple[list[bool], list[list[str]]]:
+    """Whether each leads to a proxy, and by way of which proxies it goes."""
+    is_way, through = ways(edges.requests.edge, edges.target, edges.onward)
+    return is_way.tolist(), [sorted(flows.ends[one].id for one in some) for some in through]
+
+
 def _seen_from(edges: Edges) -> list[int]:
     """By which ends: those of the way's connections, and of this protocol's requests."""
     by = []
@@ -83,18 +104,26 @@ def _seen_from(edges: Edges) -> list[int]:
 
 
 def _times(rows: Rows, edges: Edges) -> tuple[list[int], list[int]]:
-    """Of the way's connections and this protocol's requests; of any request where there is neither."""
+    """Of the way's connections and this protocol's requests; of any row where there is neither.
+
+    What only ends a connection moves no time: a server says goodbye for minutes to one that is gone.
+    """
     flows, requests = edges.flows, edges.requests
-    own = requests.edge >= 0
+    own, alive = requests.edge >= 0, is_alive(rows.flows)
     first = np.minimum(
-        earliest(rows.flows.from_ns, flows.way, edges.ways)[edges.way],
+        earliest(rows.flows.from_ns[alive], flows.way[alive], edges.ways)[edges.way],
         earliest(rows.requests.from_ns[own], requests.edge[own], len(edges)),
     )
     last = np.maximum(
-        latest(rows.flows.to_ns, flows.way, edges.ways)[edges.way],
+        latest(rows.flows.to_ns[alive], flows.way[alive], edges.ways)[edges.way],
         latest(rows.requests.to_ns[own], requests.edge[own], len(edges)),
     )
     unknown = first == NEVER_NS
-    first[unknown] = earliest(rows.requests.from_ns, requests.way, edges.ways)[edges.way[unknown]]
-    last[unknown] = latest(rows.requests.to_ns, requests.way, edges.ways)[edges.way[unknown]]
+    of_any = np.concatenate([flows.way, requests.way])
+    from_ns, to_ns = (
+        np.concatenate(both)
+        for both in ((rows.flows.from_ns, rows.requests.from_ns), (rows.flows.to_ns, rows.requests.to_ns))
+    )
+    first[unknown] = earliest(from_ns, of_any, edges.ways)[edges.way[unknown]]
+    last[unknown] = latest(to_ns, of_any, edges.ways)[edges.way[unknown]]
     return first.tolist(), last.tolist()

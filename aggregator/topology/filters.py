@@ -1,40 +1,40 @@
 """A part of a snapshot, as a reader asked for it. Pure."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
 from plumbline.v1 import topology_pb2 as pb
 
+from aggregator.topology.snapshot import Beside, Graph
+
 Key: TypeAlias = tuple[str, str]  # "node", "edge" or "host", and which
 
 
-def filtered(topology: pb.Topology, wanted: pb.Filter) -> pb.Topology:
-    """The same topology without what the filter leaves out; the message itself when that is nothing."""
+def filtered(graph: Graph, wanted: pb.Filter) -> Graph:
+    """The same without what the filter leaves out; the graph itself when that is nothing."""
     if wanted.include_background and not wanted.namespace and not wanted.node:
-        return topology
-    edges = [
-        edge for edge in topology.edges if wanted.include_background or getattr(edge, "class") == pb.EDGE_CLASS_TRAFFIC
-    ]
-    hidden = set() if wanted.include_background else _only_background(topology, edges)
-    nodes = {node.id: node for node in topology.nodes if node.id not in hidden}
+        return graph
+    edges = graph.edges if wanted.include_background else graph.traffic.edges
+    hidden = frozenset() if wanted.include_background else graph.traffic.hidden_of(graph.edges)
+    nodes = {key: node for key, node in graph.nodes.items() if key not in hidden} if hidden else graph.nodes
     if wanted.namespace or wanted.node:
         inside = {node.id for node in nodes.values() if _is_wanted(node, wanted)}
-        edges = [edge for edge in edges if edge.source in inside or edge.target in inside]
-        kept = inside.union(*((edge.source, edge.target) for edge in edges))
+        edges = {key: edge for key, edge in edges.items() if edge.source in inside or edge.target in inside}
+        kept = inside.union(*((edge.source, edge.target) for edge in edges.values()))
         nodes = {key: node for key, node in nodes.items() if key in kept}
-    part = pb.Topology(position=topology.position, cluster=topology.cluster, window=topology.window)
-    part.nodes.extend(nodes.values())
-    part.edges.extend(edges)
-    part.hosts.extend(topology.hosts)
-    return part
+    beside = _beside(graph.beside, wanted) if wanted.namespace or wanted.node else graph.beside
+    return Graph(graph.cluster, graph.window, nodes, edges, graph.hosts, graph.position, beside=beside)
 
 
-def changes_as_filtered(changes: Iterable[pb.Change], whole: pb.Topology, seen: pb.Topology) -> list[pb.Change]:
+def changes_as_filtered(changes: Iterable[pb.Change], whole: Graph, seen: Graph) -> list[pb.Change]:
     """Changes of which `whole` is the end, for one who sees the part `seen` of it and may hold any part of before.
 
     All that they may have brought into the part or taken out of it, as it is now or as vanished.
     """
-    last = {_key(change): change for change in changes}
+    changes = [part for change in changes for part in _as_two(change)]
+    events = [change for change in changes if change.happened.id in seen.beside.events]
+    last = {_key(change): change for change in changes if not change.HasField("happened")}
     now = {_key(change): change for change in _as_changes(seen)}
     before = {_key(change): change for change in _as_changes(whole)} | last
     result = []
@@ -45,7 +45,16 @@ def changes_as_filtered(changes: Iterable[pb.Change], whole: pb.Topology, seen: 
             result.append(last[key])
         else:
             result.append(now[key])
-    return sorted(result, key=_rank)
+    return sorted(result, key=_rank) + events
+
+
+def _as_two(change: pb.Change) -> Iterable[pb.Change]:
+    """Of a rename, that the one is gone and the other there: one of them may be no part of what is seen."""
+    if change.kind != pb.CHANGE_KIND_RENAMED:
+        return (change,)
+    gone = pb.Change(kind=pb.CHANGE_KIND_VANISHED, node=pb.Node(id=change.previous_id))
+    here = pb.Change(kind=pb.CHANGE_KIND_CHANGED, node=change.node)
+    return (here,) if change.previous_id == change.node.id else (gone, here)
 
 
 def _key(change: pb.Change) -> Key:
@@ -53,10 +62,10 @@ def _key(change: pb.Change) -> Key:
     return subject, change.host.name if subject == "host" else getattr(change, subject).id if subject else ""
 
 
-def _brought_along(changes: Collection[pb.Change], whole: pb.Topology) -> set[Key]:
+def _brought_along(changes: Collection[pb.Change], whole: Graph) -> set[Key]:
     """A node brings its edges along, an edge its ends."""
     changed = {change.node.id for change in changes if change.HasField("node")}
-    edges = [edge for edge in whole.edges if edge.source in changed or edge.target in changed]
+    edges = [edge for edge in whole.edges.values() if edge.source in changed or edge.target in changed]
     ends = [*edges, *(change.edge for change in changes if change.HasField("edge"))]
     return {("edge", edge.id) for edge in edges} | {
         ("node", end) for edge in ends for end in (edge.source, edge.target)
@@ -69,11 +78,11 @@ def _rank(change: pb.Change) -> int:
     return 3 - is_edge if change.kind == pb.CHANGE_KIND_VANISHED else int(is_edge)
 
 
-def _as_changes(topology: pb.Topology) -> Iterable[pb.Change]:
+def _as_changes(graph: Graph) -> Iterable[pb.Change]:
     kind = pb.CHANGE_KIND_CHANGED
-    yield from (pb.Change(kind=kind, node=node) for node in topology.nodes)
-    yield from (pb.Change(kind=kind, edge=edge) for edge in topology.edges)
-    yield from (pb.Change(kind=kind, host=host) for host in topology.hosts)
+    yield from (pb.Change(kind=kind, node=node) for node in graph.nodes.values())
+    yield from (pb.Change(kind=kind, edge=edge) for edge in graph.edges.values())
+    yield from (pb.Change(kind=kind, host=host) for host in graph.hosts.values())
 
 
 def _vanished(change: pb.Change) -> pb.Change:
@@ -83,10 +92,16 @@ def _vanished(change: pb.Change) -> pb.Change:
     return copy
 
 
-def _only_background(topology: pb.Topology, traffic: list[pb.Edge]) -> set[str]:
-    """Nodes that take part in probes, scrapes or Plumbline's own traffic, and in nothing else."""
-    used = {end for edge in traffic for end in (edge.source, edge.target)}
-    return {end for edge in topology.edges for end in (edge.source, edge.target)} - used
+def _beside(beside: Beside, wanted: pb.Filter) -> Beside:
+    workloads = {key: one for key, one in beside.workloads.items() if _is_named(key, wanted)}
+    events = {key: one for key, one in beside.events.items() if _is_named(one.node, wanted)}
+    return replace(beside, workloads=workloads, events=events)
+
+
+def _is_named(node: str, wanted: pb.Filter) -> bool:
+    """By a workload's id, whether or not it is in the graph."""
+    in_namespace = not wanted.namespace or node.startswith(f"{wanted.namespace}/")
+    return in_namespace and (not wanted.node or node == wanted.node)
 
 
 def _is_wanted(node: pb.Node, wanted: pb.Filter) -> bool:

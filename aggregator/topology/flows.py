@@ -1,40 +1,32 @@
 """What rows are grouped by: per flow id, both ends as resolved, and what never changes about the flow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.records import End, Flow, text_of
+from aggregator.records import End, Flow, Name, Way
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Per flow id, what never changes about it. `asked`: what the client asked for where that was something else
-    (`translated`)."""
+    """Per flow id, what never changes about it."""
 
     endpoint: Ints
     role: Ints
-    port: Ints
     transport: Ints
-    asked: Sequence[str]
-    translated: npt.NDArray[np.bool_]
 
 
 def facts_of(flows: Sequence[Flow], known: Facts | None = None) -> Facts:
     """`known`: of the first of them, as an earlier call gave it."""
     new = flows[len(known.role) :] if known else flows
-    asked = [f"{text_of(one.asked_address)}:{one.asked_port}" if any(one.asked_address) else "" for one in new]
     facts = Facts(
         np.array([one.endpoint for one in new], np.int64),
         np.array([one.role for one in new], np.int64),
-        np.array([one.port for one in new], np.int64),
         np.array([one.transport for one in new], np.int64),
-        asked,
-        np.array([bool(text) for text in asked], np.bool_),
     )
     return _joined(known, facts) if known else facts
 
@@ -43,10 +35,7 @@ def _joined(known: Facts, more: Facts) -> Facts:
     return Facts(
         np.concatenate([known.endpoint, more.endpoint]),
         np.concatenate([known.role, more.role]),
-        np.concatenate([known.port, more.port]),
         np.concatenate([known.transport, more.transport]),
-        [*known.asked, *more.asked],
-        np.concatenate([known.translated, more.translated]),
     )
 
 
@@ -55,7 +44,10 @@ class Flows:
     """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts.
 
     `vertices`: for each end the first one with its node id; both grow while names are looked up.
-    `shared`: the server's end cannot tell its clients apart.
+    `shared`: the server's end cannot tell its clients apart. `port` is the server's, `via` a position in `ways` of
+    what the client asked for where that was something else, else -1. `asked_by`: by (source, target, port) what clients
+    asked for whose own rows cannot tell who answered. `by_host`: the end of the host whose address a server sees, where
+    others may come by way of that host, too; else -1. `near`: that of a client's own host, which may be seen instead.
     """
 
     ends: Sequence[End]
@@ -64,6 +56,12 @@ class Flows:
     target: Ints
     outside: npt.NDArray[np.bool_]
     shared: npt.NDArray[np.bool_]
+    port: Ints
+    via: Ints
+    ways: Sequence[tuple[Way, ...]]
+    by_host: Ints
+    near: Ints
+    asked_by: Mapping[tuple[int, int, int], frozenset[int]]
     facts: Facts
     protocols: Ints  # bits ever seen
     active: Ints  # connections open now
@@ -71,7 +69,12 @@ class Flows:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Names by id, and the third party behind a Host (position in `ends`) where it names one."""
+    """Names by id, and the third party behind a Host (position in `ends`) where it names one.
 
-    names: Sequence[str]
+    `is_target`, by name id: said by a request's target. `behind_proxy`: the third party that a client's flow was to
+    reach by that name; None where its server is the one that is called so."""
+
+    names: Sequence[Name]
     named_by_host: Callable[[str], int | None]
+    is_target: npt.NDArray[np.bool_]
+    behind_proxy: Callable[[int, str], int | None]

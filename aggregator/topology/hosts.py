@@ -10,8 +10,8 @@ from plumbline.v1 import topology_pb2 as pb
 from aggregator.records import FOREVER_NS, HostKey
 from aggregator.topology.columns import COUNTER, FlowRows
 from aggregator.topology.coverage import HostCoverage
-from aggregator.topology.graph import stamp
 from aggregator.topology.tallies import total
+from aggregator.topology.times import stamp
 
 _BYTES: Final = ("parsed_bytes", "bytes_sent", "bytes_received")
 
@@ -41,8 +41,9 @@ def understood_shares(rows: FlowRows, hosts: npt.NDArray[np.int64], count: int) 
 
 def _host(key: HostKey, known: HostCoverage, understood: float, cluster: str, now_ns: int) -> pb.Host:
     name = key.name if key.cluster == cluster else f"{key.cluster}:{key.name}"
-    message = pb.Host(name=name, stale=known.is_stale(now_ns), coverage=understood)
+    message = pb.Host(name=name, stale=known.is_stale(now_ns), coverage=understood, shed=known.shed)
     message.last_seen.CopyFrom(stamp(known.heard_ns))
+    message.clock_ahead_seconds = round(known.clock_ahead_ns / 1e9, 6)
     message.lost.update(known.lost)
     message.dropped.update(known.dropped)
     for one in known.blind:

@@ -15,8 +15,10 @@ _NEVER: Final = 2**62
 class Lives:
     """Columns that grow with the table of flows; ids that were never noted are 0, `first_ns` is then 2**62.
 
-    `awake` are those that rows may still be kept of; `woken` grows when one is that was not.
+    `awake` are those that rows may still be kept of; `woken` grows when one begins to be, `slept` when one ends.
     """
+
+    slept = 0  # of the class too: one that was kept may be of before
 
     def __init__(self) -> None:
         self.first_ns = np.full(64, _NEVER, np.int64)
@@ -42,7 +44,10 @@ class Lives:
 
     def sleep(self, before_ns: int) -> None:
         """No row that ended before then is kept any more."""
-        self.awake &= self.last_ns >= before_ns
+        asleep = self.awake & (self.last_ns < before_ns)
+        if asleep.any():
+            self.slept += 1
+            self.awake &= ~asleep
 
     def grow(self, size: int) -> None:
         """At least so many flows have their place."""

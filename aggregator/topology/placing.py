@@ -9,10 +9,20 @@ import numpy.typing as npt
 from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.records import SERVER
-from aggregator.topology.columns import FAR_END_SILENT, FlowRows, RequestRows, Rows
+from aggregator.topology.byhosts import Sourced
+from aggregator.topology.columns import (
+    COUNTER,
+    FAR_END_SILENT,
+    MOSTLY_SILENT,
+    MOSTLY_TELLS,
+    FlowRows,
+    RequestRows,
+    Rows,
+)
 from aggregator.topology.flows import Flows, Texts
 from aggregator.topology.protocols import BARE, RECOGNISED
-from aggregator.topology.tallies import has, largest_first, numbered, total, union
+from aggregator.topology.proxied import Onward
+from aggregator.topology.tallies import MOST, has, largest_first, numbered, total, union
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -20,6 +30,7 @@ Bools = npt.NDArray[np.bool_]
 NO_EDGE: Final = -1
 _KINDS: Final = 64
 _PORTS: Final = 1 << 16
+_CARRIED: Final = [COUNTER[name] for name in ("connections", "bytes_sent", "bytes_received")]
 _BARE: Final = tuple(one.number for one in BARE)
 
 
@@ -38,8 +49,13 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Per edge: positions of both ends, port, protocol, its way, and whether connections are counted in it."""
+    """Per edge: positions of both ends, port, protocol, its way, whether connections are counted in it, and whether it
+    has what came by way of a host.
 
+    `ends`: positions of all ends that these rows are of; those of the edges are the first of each node.
+    """
+
+    ends: Ints
     source: Ints
     target: Ints
     port: Ints
@@ -49,6 +65,8 @@ class Edges:
     carries: Bools
     flows: Placed
     requests: Placed
+    onward: Onward
+    by_host: Bools
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -60,11 +78,12 @@ def shown(rows: Rows, flows: Flows) -> Rows:
     return Rows(transport.take(flows.target[transport.flow] >= 0), requests.take(flows.target[requests.flow] >= 0))
 
 
-def placed(rows: Rows, flows: Flows, texts: Texts) -> Edges:
-    """`rows` as `shown` gives them, not empty."""
-    split = len(rows.flows)
+def placed(by: Sourced, flows: Flows, texts: Texts, on: Onward) -> Edges:
+    """Its rows as `shown` and `with_onward` give them, not empty."""
+    rows, split = by.rows, len(by.rows.flows)
     one = np.concatenate([rows.flows.flow, rows.requests.flow])
-    way, ways, (source, target, port) = _ways(rows, one, flows, texts)
+    sources = np.concatenate([by.flow_sources, by.request_sources])
+    ends, way, ways, (source, target, port) = _ways(one, flows, sources, _targets(rows, flows, texts, on))
     carrier = way * 2 + (flows.facts.transport[one] != flow.TRANSPORT_TCP)
     protocol = rows.requests.key("protocol")
     main = _main_protocols(rows, protocol, carrier, 2 * ways, flows)
@@ -75,6 +94,7 @@ def placed(rows: Rows, flows: Flows, texts: Texts) -> Edges:
     of_way = edges // _KINDS
     of_carrier = _positions(edges, carried)
     return Edges(
+        ends=ends,
         source=source[of_way],
         target=target[of_way],
         port=port[of_way],
@@ -82,28 +102,37 @@ def placed(rows: Rows, flows: Flows, texts: Texts) -> Edges:
         way=of_way,
         ways=ways,
         carries=has(of_carrier[has(carrier, 2 * ways)], len(edges)),
-        flows=_placed(rows.flows, way[:split], ways, of_carrier[carrier[:split]], flows),
-        requests=_placed(rows.requests, way[split:], ways, _edges_of_requests(edges, spoken, ways), flows),
+        flows=_placed(rows.flows, way[:split], ways, of_carrier[carrier[:split]], flows, by.flow_own, by.flow_copies),
+        requests=_placed(
+            rows.requests,
+            way[split:],
+            ways,
+            _edges_of_requests(edges, spoken, ways),
+            flows,
+            by.request_own,
+            by.request_copies,
+        ),
+        onward=on,
+        by_host=np.isin(source[of_way], list(by.hosts)),
     )
 
 
-def _ways(rows: Rows, one: Ints, flows: Flows, texts: Texts) -> tuple[Ints, int, tuple[Ints, Ints, Ints]]:
-    """(way of each row, how many, (source, target, port) of each). By flow, but for rows that were named apart."""
-    target = np.concatenate(_targets(rows.flows, rows.requests, flows, texts))
-    vertices = np.array(flows.vertices, np.int64)  # after it: a name that is new makes an end
+def _ways(one: Ints, flows: Flows, source: Ints, target: Ints) -> tuple[Ints, Ints, int, tuple[Ints, Ints, Ints]]:
+    """(ends, way of each row, how many, (source, target, port) of each). By flow, but for rows named apart."""
+    vertices = np.array(flows.vertices, np.int64)  # after its names are known: one that is new makes an end
 
-    def code(ids: Ints, targets: Ints) -> Ints:
-        pair = vertices[flows.source[ids]] * len(vertices) + vertices[targets]
-        return pair * _PORTS + flows.facts.port[ids]
+    def code(ids: Ints, sources: Ints, targets: Ints) -> Ints:
+        return (vertices[sources] * len(vertices) + vertices[targets]) * _PORTS + flows.port[ids]
 
-    own = code(np.arange(len(flows.target)), flows.target)
-    apart = np.flatnonzero(target != flows.target[one])
-    others = code(one[apart], target[apart])
+    own = code(np.arange(len(flows.target)), flows.source, flows.target)
+    apart = np.flatnonzero((target != flows.target[one]) | (source != flows.source[one]))
+    others = code(one[apart], source[apart], target[apart])
     ways = np.unique(np.concatenate([own[has(one, len(own))], others]))
     way = _positions(ways, own)[one]
     way[apart] = np.searchsorted(ways, others)
     pair = ways // _PORTS
-    return way, len(ways), (pair // len(vertices), pair % len(vertices), ways % _PORTS)
+    ends = np.flatnonzero(has(np.concatenate([source, target]), len(vertices)))
+    return ends, way, len(ways), (pair // len(vertices), pair % len(vertices), ways % _PORTS)
 
 
 def _positions(ascending: Ints, wanted: Ints) -> Ints:
@@ -120,18 +149,37 @@ def _edges_of_requests(edges: Ints, spoken: Ints, ways: int) -> Ints:
     return found
 
 
-def _placed(rows: FlowRows | RequestRows, way: Ints, ways: int, edge: Ints, flows: Flows) -> Placed:
-    """What counts: the server's rows where its agent was there whenever the client's was; else the client's where that
-    one was there whenever the server's was; else the server's, and the client's of times when the server's was not.
+def _placed(
+    rows: FlowRows | RequestRows, way: Ints, ways: int, edge: Ints, flows: Flows, own: Bools, copies: int
+) -> Placed:
+    """What counts: the server's rows, or the client's where that one's agent was there for longer; where each was there
+    when the other was not, the server's, and the client's of times when the server's was not.
 
     The last is near the truth only: where an agent begins, a row of the other end has the time before and after.
     """
     role = flows.facts.role[rows.flow]
-    server, alone = role == SERVER, rows.authority == FAR_END_SILENT
-    server_alone, client_alone = has(way[server & alone], ways), has(way[~server & alone], ways)
-    by_client = ~has(way[server], ways) | (client_alone & ~server_alone)
-    counts = np.where(by_client[way], ~server, server | alone) | (flows.shared[rows.flow] & ~server)
+    server = role == SERVER
+    (whole_of_server, part_of_server), (whole_of_client, part_of_client) = (
+        _alone(rows, side, way, ways) for side in (server, ~server)
+    )
+    is_longer = np.where(whole_of_client | whole_of_server, ~whole_of_server, part_of_client > part_of_server)
+    filled = whole_of_client & whole_of_server
+    alone = np.isin(rows.authority, (FAR_END_SILENT, MOSTLY_SILENT)) & filled[way]
+    by_client = ~has(way[server], ways) | is_longer
+    counts = np.where(by_client[way], ~server, server | alone) | ((flows.shared[rows.flow] | own) & ~server)
+    counts[:copies] = False
     return Placed(way, edge, role, counts)
+
+
+def _alone(rows: FlowRows | RequestRows, side: Bools, way: Ints, ways: int) -> tuple[Bools, Ints]:
+    """For each way, whether the agent of this side's rows was there for a whole row when the other end's was not; and
+    about how much of what it counted, in quarters, it was alone with in rows that the other end saw a part of."""
+    whole = has(way[side & (rows.authority == FAR_END_SILENT)], ways)
+    partly = np.flatnonzero(side & np.isin(rows.authority, (MOSTLY_TELLS, MOSTLY_SILENT)))
+    some = rows.take(partly)
+    counted = some.count if isinstance(some, RequestRows) else some.counts[:, _CARRIED].sum(axis=1)
+    quarters = np.where(some.authority == MOSTLY_SILENT, 3, 1) * np.clip(counted, 1, MOST // 4)
+    return whole, total(quarters, way[partly], ways)
 
 
 def _main_protocols(rows: Rows, protocol: Ints, carrier: Ints, carriers: int, flows: Flows) -> Ints:
@@ -152,16 +200,19 @@ def _main_protocols(rows: Rows, protocol: Ints, carrier: Ints, carriers: int, fl
     return main
 
 
-def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Texts) -> tuple[Ints, Ints]:
-    """Targets of flow rows and of request rows. Outside ones have the name that was asked for; connections of a
-    flow go to the name that most of its requests asked for."""
+def _targets(rows: Rows, flows: Flows, texts: Texts, on: Onward) -> Ints:
+    """Targets of flow rows, then of request rows. Outside ones have the name that was asked for; connections of a
+    flow go to the name that most of its requests asked for. A proxy keeps what is sent to it."""
+    transport, requests = rows.flows, rows.requests
     target = flows.target[requests.flow]
     hosts = requests.key("host")
     weights: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
-    outside = np.flatnonzero(flows.outside[requests.flow] & (hosts > 0))
+    by_host = flows.outside[requests.flow] & (hosts > 0)
+    by_host[on.at] = by_host[len(requests) - len(on) :] = False
+    target[len(requests) - len(on) :] = on.target
+    outside = np.flatnonzero(by_host)
     if len(outside):
-        target = target.copy()
-        named = {host: texts.named_by_host(texts.names[host]) for host in np.unique(hosts[outside]).tolist()}
+        named = {host: texts.named_by_host(texts.names[host].text) for host in np.unique(hosts[outside]).tolist()}
         for row in outside.tolist():
             name = named[int(hosts[row])]
             if name is not None:
@@ -174,4 +225,4 @@ def _targets(transport: FlowRows, requests: RequestRows, flows: Flows, texts: Te
             [best.get(one, old) for one, old in zip(transport.flow.tolist(), flow_target.tolist(), strict=True)],
             np.int64,
         )
-    return flow_target, target
+    return np.concatenate([flow_target, target])

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1.columns import HTTP_METHODS
 
-from aggregator.records import CLIENT, SERVER
+from aggregator.records import CLIENT, SERVER, Name
 from aggregator.topology import latency
 from aggregator.topology.columns import DETAIL_BITS, RequestRows
 from aggregator.topology.placing import Edges
 from aggregator.topology.protocols import BARE, WAITED_FOR_BY_CLIENT, WITH_STATUSES, code_of, is_failure
+from aggregator.topology.proxied import refused
 from aggregator.topology.tallies import has, largest_first, numbered, total
 
 Ints = npt.NDArray[np.int64]
@@ -27,16 +28,22 @@ Columns: TypeAlias = dict[str, list[object]]
 MOST_ROUTES: Final = 100
 _CLASSES: Final = ("s2xx", "s3xx", "s4xx", "s5xx", "other")
 _OTHER: Final = 4
+# What Upgrade leads to is a stream in both directions.
+_SWITCHED: Final = 101
 _METHOD_BITS: Final = DETAIL_BITS["operation"][1]
 
 
 class Requests:
     """Sums over the request rows of every edge. Turns are no requests: `turns` has those."""
 
-    def __init__(self, rows: RequestRows, edges: Edges, names: Sequence[str]) -> None:
+    def __init__(self, rows: RequestRows, edges: Edges, names: Sequence[Name]) -> None:
         protocol = rows.key("protocol")
-        asked = (edges.requests.edge >= 0) & ~np.isin(protocol, [one.number for one in BARE])
+        own = (edges.requests.edge >= 0) & ~np.isin(protocol, [one.number for one in BARE])
+        marks = rows.key("outcome") == flow.OUTCOME_STREAMED
+        asked = own & ~marks
+        self._streams = _ways(rows, edges.requests.edge, own & (marks | (rows.key("code") == _SWITCHED)))
         self._rows = rows.take(asked)
+        self._no_tunnel = refused(rows, edges.onward)[asked]
         self._names = names
         self._edges = edges
         self._size = len(edges)
@@ -50,6 +57,8 @@ class Requests:
             "client": outcome == flow.OUTCOME_UNANSWERED_CLIENT,
             "server": outcome == flow.OUTCOME_UNANSWERED_SERVER,
         }
+        # Of an agent of a later version: a request all the same.
+        self._ended_otherwise = ~(self._answered | self._unanswered["client"] | self._unanswered["server"])
         self._code = self._rows.key("code")
         self.has_statuses = np.isin(edges.kind, WITH_STATUSES)
         self.of_client, self.of_server = (has(self._at[chosen], self._size) for chosen in (self._client, self._server))
@@ -62,13 +71,14 @@ class Requests:
         given_up = unanswered["client"] + unanswered["server"]
         classes = self._classes(answered & self.has_statuses[self._at], self._at, self._size)
         failed = self._sum(answered & is_failure(self._edges.kind[self._at], self._code))
-        refused = self._sum(answered & (self._code > 0)) - failed
+        rejected = self._sum(answered & (self._code > 0)) - failed
+        no_tunnel = self._sum(answered & self._no_tunnel)
         return {
-            "requests": (self._sum(answered) + given_up).tolist(),
+            "requests": (self._sum(answered | (self._counts & self._ended_otherwise)) + given_up).tolist(),
             "unanswered": _dicts(unanswered),
             "statuses": _dicts(classes),
-            "errors": np.where(self.has_statuses, classes["s5xx"], failed + given_up).tolist(),
-            "client_errors": np.where(self.has_statuses, classes["s4xx"], refused).tolist(),
+            "errors": np.where(self.has_statuses, classes["s5xx"] + no_tunnel, failed + given_up).tolist(),
+            "client_errors": np.where(self.has_statuses, classes["s4xx"] - no_tunnel, rejected).tolist(),
             "codes": list(self._codes(answered & ~self.has_statuses[self._at])),
             "latency_ms": list(self._latencies(answered, self._at, self._size)),
             "routes": list(self._routes()),
@@ -136,21 +146,33 @@ class Requests:
         shown = self._route_fields(chosen, at, len(begins))
         for (one, method, text, rest), fields in zip(named, shown, strict=True):
             fields["method"] = "" if rest else _method(method)
-            fields["route"] = "(other)" if rest else self._names[text] or "(none)"
+            fields["route"] = "(other)" if rest else self._names[text].text or "(none)"
+            fields["class"] = "stream" if (one, text, method) in self._streams and not rest else "call"
             found[one].append(fields)
         return found
 
     def _route_fields(self, chosen: Bools, at: Ints, size: int) -> list[dict[str, object]]:
         answered = chosen & self._answered
         classes = self._classes(answered, at, size)
+        failed = classes["s5xx"] + total(
+            self._rows.count[answered & self._no_tunnel], at[answered & self._no_tunnel], size
+        )
         requests = total(self._rows.count[chosen], at[chosen], size).tolist()
         latencies = self._latencies(answered, at, size)
         return [
-            {"requests": count, "errors": errors, "statuses": statuses, "latency_ms": times, "class": "call"}
+            {"requests": count, "errors": errors, "statuses": statuses, "latency_ms": times}
             for count, errors, statuses, times in zip(
-                requests, classes["s5xx"].tolist(), _dicts(classes), latencies, strict=True
+                requests, failed.tolist(), _dicts(classes), latencies, strict=True
             )
         ]
+
+
+def _ways(rows: RequestRows, edge: Ints, chosen: Bools) -> set[tuple[int, int, int]]:
+    """(edge, name, operation) of each of these."""
+    if not chosen.any():
+        return set()
+    columns = (edge, rows.key("name"), rows.key("operation"))
+    return set(zip(*(column[chosen].tolist() for column in columns), strict=True))
 
 
 def turns(rows: RequestRows, edges: Edges) -> list[latency.Fields | None]:

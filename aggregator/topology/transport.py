@@ -1,7 +1,5 @@
 """What edges' connections and datagrams say, for all at once: columns of rows in, fields of messages out. Pure."""
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -12,7 +10,8 @@ from aggregator.records import CLIENT, SERVER
 from aggregator.topology.columns import COUNTER, FlowRows
 from aggregator.topology.flows import Flows
 from aggregator.topology.placing import Edges
-from aggregator.topology.tallies import MOST, has, numbered, total, union
+from aggregator.topology.tallies import has, numbered, total, union
+from aggregator.topology.via import Asked, vias
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -26,9 +25,11 @@ _TURNED: Final = {"bytes_sent": "bytes_received", "bytes_received": "bytes_sent"
 class Transport:
     """Sums over the flow rows of every edge. An edge sends what its client sends: the server's words are turned."""
 
-    def __init__(self, rows: FlowRows, edges: Edges, flows: Flows) -> None:
+    def __init__(self, rows: FlowRows, edges: Edges, flows: Flows, asked: Asked) -> None:
         self._rows = rows
+        self._asked = asked
         self._flows = flows
+        self._edges = edges
         self._at = edges.flows.edge
         self._size = len(edges)
         self._counts = edges.flows.counts
@@ -42,10 +43,11 @@ class Transport:
         carried, parsed = sent + received, self._sum("parsed_bytes", self._counts)
         samples, trips = self._sum("rtt_count", self._told), self._sum("rtt_sum_us", self._told)
         failures = [self._sum(reason, self._told).tolist() for reason in _FAILURES]
+        opened: list[int] = self._sum("connections", self._counts).tolist()
         found: dict[str, list[object]] = {
             "bytes_sent": sent.tolist(),
             "bytes_received": received.tolist(),
-            "connections": self._sum("connections", self._counts).tolist(),
+            "connections": [*opened],
             "retransmits": self._sum("retransmits", self._counts).tolist(),
             "failed_connections": [dict(zip(_FAILURES, some, strict=True)) for some in zip(*failures, strict=True)],
             "coverage": np.where(carried > 0, np.minimum(parsed / np.maximum(carried, 1), 1.0), 1.0).tolist(),
@@ -55,7 +57,7 @@ class Transport:
             ],
             "active_connections": self._active().tolist(),
             "encrypted": (self._protocols() >> flow.PROTOCOL_TLS & 1).astype(np.bool_).tolist(),
-            "via": list(self._via()),
+            "via": vias(self._rows, self._edges, self._flows, self._asked, opened),
         }
         return found
 
@@ -88,18 +90,3 @@ class Transport:
         pairs = numbered(at * flows + ids)[1]
         at, ids = pairs // flows, pairs % flows
         return np.maximum(total(self._flows.active[ids], at, self._size), 0)
-
-    def _via(self) -> Sequence[list[dict[str, object]]]:
-        """The addresses by which clients asked, where translation led them here."""
-        facts = self._flows.facts
-        weights: dict[int, Counter[str]] = {}
-        rows = np.flatnonzero(self._client & facts.translated[self._rows.flow])
-        connections = self._rows.counts[rows, COUNTER["connections"]].tolist()
-        for at, one, count in zip(self._at[rows].tolist(), self._rows.flow[rows].tolist(), connections, strict=True):
-            weights.setdefault(at, Counter())[facts.asked[one]] += count
-        return [
-            [{"name": name, "connections": min(count, MOST)} for name, count in sorted(weights[at].items())]
-            if at in weights
-            else []
-            for at in range(self._size)
-        ]

@@ -20,7 +20,7 @@ struct dns_message {
   u64 cgroup_id;
   u32 offset;
   u32 length;
-  u16 peer_port;
+  u32 peer;                /* its port and something of its address */
   u8 from_client;
   u8 role;
 };
@@ -65,25 +65,25 @@ static __always_inline u64 dns_read_question(struct __sk_buff *skb, struct dns_m
   return mix(hash, NAME_KIND_DNS);
 }
 
-static __always_inline void dns_asked(struct dns_query_key *key, u64 now_ns) {
+static __always_inline void dns_asked(struct dns_query_key *key, u64 name, u64 now_ns) {
   struct dns_query *waiting = dns_queries.lookup(key);
   if (waiting) {
     waiting->last_ns = now_ns;
     lock_xadd(&waiting->count, 1);
     return;
   }
-  struct dns_query query = { now_ns, now_ns, 1 };
+  struct dns_query query = { now_ns, now_ns, 1, name };
   if (dns_queries.update(key, &query))
     lose(LOSS_dns_in_flight_full);
 }
 
-static __always_inline void dns_answered(struct dns_query_key *key, u32 rcode, void *request_rows, u64 now_ns) {
+static __always_inline void dns_answered(struct dns_query_key *key, u32 rcode, int generation, u64 now_ns) {
   struct dns_query *waiting = dns_queries.lookup(key);
   if (!waiting) {
     lose(LOSS_dns_unpaired);
     return;
   }
-  struct request row = { .flow = key->flow, .name = key->name, .code = rcode, .kind = key->kind, .protocol = PROTOCOL_DNS,
+  struct request row = { .flow = key->flow, .name = waiting->name, .code = rcode, .kind = key->kind, .protocol = PROTOCOL_DNS,
                          .outcome = OUTCOME_ANSWERED };
   u64 latency_ns = now_ns - waiting->first_ns;
   row.latency_bucket = latency_bucket(latency_ns);
@@ -93,7 +93,7 @@ static __always_inline void dns_answered(struct dns_query_key *key, u32 rcode, v
   } else {
     dns_queries.delete(key);
   }
-  count_request(request_rows, &row, latency_ns);
+  count_request(generation, &row, latency_ns);
 }
 
 static __always_inline void dns_announce(struct __sk_buff *skb, struct dns_message *m, u64 question, u64 now_ns) {
@@ -118,7 +118,7 @@ static __always_inline void dns_announce(struct __sk_buff *skb, struct dns_messa
   announcements.ringbuf_submit(seen, 0);
 }
 
-static __always_inline void dns_message(struct __sk_buff *skb, struct dns_message *m, struct control *settings, void *request_rows) {
+static __always_inline void dns_message(struct __sk_buff *skb, struct dns_message *m, struct control *settings) {
   struct dns_header header;
   struct dns_question question = {};
   if (m->length < DNS_HEADER || bpf_skb_load_bytes(skb, m->offset, &header, sizeof(header)))
@@ -130,13 +130,14 @@ static __always_inline void dns_message(struct __sk_buff *skb, struct dns_messag
   if (!name)
     return;
   struct dns_query_key key = { .flow = m->flow, .socket = bpf_get_socket_cookie(skb), .id = header.id, .kind = question.kind,
-                               .peer_port = m->role == ROLE_SERVER ? m->peer_port : 0 };
-  key.name = name_id(name, NAME_KIND_DNS, m->flow, m->cgroup_id, settings, now_ns, question.text, question.length);
+                               .peer = m->role == ROLE_SERVER ? m->peer : 0, .name = name };
+  u32 named;
   if (!is_answer) {
-    dns_asked(&key, now_ns);
+    name = name_id(name, NAME_KIND_DNS, m->flow, m->cgroup_id, settings, question.text, question.length, &named);
+    dns_asked(&key, name, now_ns);
     return;
   }
-  dns_answered(&key, flags & 15, request_rows, now_ns);
+  dns_answered(&key, flags & 15, generation_of(settings), now_ns);
   if (m->role == ROLE_CLIENT && header.answers)
     dns_announce(skb, m, mix(mix(name, m->flow), question.kind), now_ns);
 }
@@ -184,16 +185,15 @@ static __always_inline u32 dns_find(struct __sk_buff *skb, struct bpf_sock *sk, 
 int parse_dns(struct __sk_buff *skb) {
   struct bpf_sock *sk = skb->sk;
   struct control *s = settings();
-  struct halves halves;
-  if (!sk || !s || !halves_of(s, &halves))
+  if (!sk || !s)
     return 1;
   sk = bpf_sk_fullsock(sk);
   if (!sk)
     return 1;
-  struct dns_message m = { .offset = skb->cb[1], .length = skb->cb[3], .peer_port = skb->cb[2], .from_client = skb->cb[0] & 1,
+  struct dns_message m = { .offset = skb->cb[1], .length = skb->cb[3], .peer = skb->cb[2], .from_client = skb->cb[0] & 1,
                            .role = skb->cb[0] >> 1 & 3 };
   m.cgroup_id = bpf_sk_cgroup_id(sk);
   if (dns_find(skb, sk, &m))
-    dns_message(skb, &m, s, halves.request_rows);
+    dns_message(skb, &m, s);
   return 1;
 }

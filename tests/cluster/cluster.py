@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.cluster import leftovers, network, processes
+from tests.cluster.impaired import ImpairedWire
 from tests.cluster.leftovers import NoCluster as NoCluster
 from tests.cluster.processes import Place, Program
 
@@ -79,11 +80,15 @@ class Workload:
 
 
 class Cluster:
-    """A context manager; hosts are named when it is made, workloads are added while it is up."""
+    """A context manager; hosts are named when it is made, workloads are added while it is up.
 
-    def __init__(self, hosts: Sequence[str] = ("alpha", "beta")) -> None:
+    The uplinks of the hosts named in `impaired` are bad wires, in `wires`: perfect until they are told otherwise."""
+
+    def __init__(self, hosts: Sequence[str] = ("alpha", "beta"), impaired: Sequence[str] = ()) -> None:
         self.id = leftovers.identity_of_this_process(secrets.token_hex(3))
         self.host_names = tuple(hosts)
+        self.wires: dict[str, ImpairedWire] = {}
+        self._impaired = impaired
         self.hosts: dict[str, network.HostNetwork] = {}
         self.workloads: list[Workload] = []
         self._zone: dict[str, dict[str, Any]] = {}
@@ -109,6 +114,8 @@ class Cluster:
             # First those that are known: one that has just been started may not be in its cgroup yet.
             for program in (program for workload in self.workloads for program in workload.programs):
                 program.kill()
+            for wire in self.wires.values():
+                wire.close()
             leftovers.remove(self.id)
         self._signals.__exit__(None, None, None)
 
@@ -136,6 +143,12 @@ class Cluster:
         net = self.hosts[host]
         place = self._place(self.cgroup / host / "user.slice" / f"session-{command}.scope", net.namespace)
         return self._keep(Workload(command, host, f"{host}/{command}", "process", net.ipv4, net.ipv6, place))
+
+    def within(self, host: str, path: str, node_id: str, kind: str) -> Workload:
+        """Where a program of the host runs in a cgroup of any form, in the host's own namespace."""
+        net, name = self.hosts[host], f"within-{len(self.workloads)}"
+        place = self._place(self.cgroup / host / path, net.namespace)
+        return self._keep(Workload(name, host, node_id, kind, net.ipv4, net.ipv6, place))
 
     def outsider(self, name: str, addresses: Sequence[str]) -> Workload:
         """A server or client on the internet: its first IPv4 and its first IPv6 address are the workload's own."""
@@ -175,13 +188,18 @@ class Cluster:
         self._internet = f"{self.id}-{INTERNET}"
         network.add_internet(self._internet)
         for number, name in enumerate(self.host_names, start=1):
-            self.hosts[name] = network.add_host(f"{self.id}-{name}", self._internet, number)
+            wire = self._bad_wire(name) if name in self._impaired else network.perfect_wire
+            self.hosts[name] = network.add_host(f"{self.id}-{name}", self._internet, number, wire)
             (self.cgroup / name).mkdir(parents=True)
         hosts = list(self.hosts.values())
         for index, host in enumerate(hosts):
             for other in hosts[index + 1 :]:
                 network.connect_hosts(host, other)
         self._start_resolver()
+
+    def _bad_wire(self, host: str) -> network.Wiring:
+        self.wires[host] = wire = ImpairedWire(self.cgroup / "wires" / host, self.directory)
+        return wire.join
 
     def _start_resolver(self) -> None:
         self.resolver = self.outsider("resolver", [network.RESOLVER_IPV4, network.RESOLVER_IPV6])

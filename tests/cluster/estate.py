@@ -7,7 +7,7 @@ truth = estate.load(share=0.1)
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,10 @@ class Estate:
         program.wait(LOAD_SECONDS)
         self._rows += [(workload.node_id, row) for row in json.loads(out.read_text())["rows"]]
 
+    def note(self, rows: Iterable[tuple[str, Row]]) -> None:
+        """What others have done beside it: (node id of who called, row)."""
+        self._rows += rows
+
     def truth(self) -> Truth:
         truth = Truth(self._target_of)
         truth.listeners = {one.node_id for one in self.cluster.workloads if one.listens and one.host != INTERNET}
@@ -99,7 +103,7 @@ class Estate:
         self.payments_api = cluster.outsider(PAYMENTS_API, ["203.0.113.80", "2001:db8::80"])
         self.files = cluster.outsider(FILES, [FILES_IPV4])
         self.nameless = cluster.outsider(NAMELESS_IPV4, [NAMELESS_IPV4])
-        self.browser = cluster.outsider("198.51.100.20", ["198.51.100.20", "2001:db8:1::20"])
+        self.browser = cluster.outsider("(outside)", ["198.51.100.20", "2001:db8:1::20"])
         self.serve(self.payments_api, "203.0.113.80:80", "[2001:db8::80]:80")
         self.serve(self.files, f"{FILES_IPV4}:5432")
         self.serve(self.nameless, f"{NAMELESS_IPV4}:9000")

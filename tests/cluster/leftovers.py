@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -32,6 +33,12 @@ def cgroup_mount() -> Path:
     raise NoCluster("cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
 
 
+def hierarchies() -> list[Path]:
+    """Where cgroups are mounted: version 2, and each of version 1 that stands beside it. Raises NoCluster."""
+    rows = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    return [cgroup_mount(), *(Path(where) for _, where, kind, *_ in rows if kind == "cgroup")]
+
+
 def identity_of_this_process(word: str) -> str:
     return f"{PREFIX}{os.getpid()}-{_start_ticks(os.getpid())}-{word}"
 
@@ -46,10 +53,12 @@ def remove(identity: str) -> None:
     root = cgroup_mount() / identity
     if root.is_dir():
         processes.wait_until(lambda: _is_killed(root), f"the processes of {identity} ended")
-        for directory, _, _ in os.walk(root, topdown=False):
+    for part in (hierarchy / identity for hierarchy in hierarchies()):
+        for directory, _, _ in os.walk(part, topdown=False):
             Path(directory).rmdir()
     network.remove_namespaces(identity)
     for directory_of_files in Path(tempfile.gettempdir()).glob(f"{identity}-*"):
+        _unmount(directory_of_files)
         shutil.rmtree(directory_of_files, ignore_errors=True)
 
 
@@ -67,8 +76,20 @@ def _places() -> list[Path]:
     return [place for place in places if place.is_dir()]
 
 
+def _unmount(directory: Path) -> None:
+    """What a test mounted below it: a disk that can be full."""
+    places = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed([one for one in places if one.is_relative_to(directory)]):
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
 def _is_killed(cgroup: Path) -> bool:
-    (cgroup / "cgroup.kill").write_text("1")
+    if (cgroup / "cgroup.kill").exists():
+        (cgroup / "cgroup.kill").write_text("1")
+    else:  # before Linux 5.14
+        for pid in (pid for one in cgroup.rglob("cgroup.procs") for pid in one.read_text().split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
     return "populated 0" in (cgroup / "cgroup.events").read_text()
 
 

@@ -6,9 +6,10 @@ in the internet's namespace; public addresses are that namespace's own.
 """
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 NAMESPACES = Path("/run/netns")
 FABRIC_IPV4, FABRIC_IPV6 = "10.0.0.254", "fd00:a::fe"
@@ -18,6 +19,10 @@ SILENT_IPV4, SILENT_IPV6 = "198.51.100.66", "2001:db8:dead::66"
 # IPv4 only: TCP over IPv6 takes no ICMP error as final.
 UNREACHABLE_IPV4 = "198.51.100.77"
 _FIRST_POD = 10
+
+
+# (namespace, device, namespace, device): makes both devices and the wire between them.
+Wiring: TypeAlias = Callable[[str, str, str, str], None]
 
 
 class NetworkRefused(RuntimeError):
@@ -78,11 +83,16 @@ def add_public_addresses(namespace: str, addresses: Iterable[str]) -> None:
     _batch(namespace, [f"addr add {address}/{_bits(address)} dev lo{_no_probe(address)}" for address in addresses])
 
 
-def add_host(namespace: str, internet: str, number: int) -> HostNetwork:
+def perfect_wire(namespace: str, device: str, other_namespace: str, other_device: str) -> None:
+    _batch("", [f"link add {device} netns {namespace} type veth peer name {other_device} netns {other_namespace}"])
+
+
+def add_host(namespace: str, internet: str, number: int, wire: Wiring = perfect_wire) -> HostNetwork:
+    """The wire is what joins the host to the fabric."""
     host = HostNetwork(namespace, number)
     _batch("", [f"netns add {namespace}"])
     _route_between_links(namespace)
-    _batch("", [f"link add up0 netns {namespace} type veth peer name h{number} netns {internet}"])
+    wire(namespace, "up0", internet, f"h{number}")
     _batch(
         internet,
         [

@@ -41,7 +41,7 @@ class Product:
         aggregator_flags: Sequence[str] = (),
     ) -> None:
         self.cluster = cluster
-        self.agents_port, self.readers_port, self.http_port, *metrics = _free_ports(3 + len(cluster.host_names))
+        self.agents_port, self.readers_port, self.http_port, *metrics = free_ports(3 + len(cluster.host_names))
         self.metrics_ports = dict(zip(cluster.host_names, metrics, strict=True))
         self.agents: dict[str, Program] = {}
         self._catalog = catalog
@@ -73,12 +73,15 @@ class Product:
         flags += [word for path in self._catalog for word in ("--catalog", str(path))]
         self.aggregator = self._start("aggregator", [*PLUMB, "aggregator", *flags, *self._aggregator_flags])
 
-    def start_agent(self, host: str, before: Sequence[str] = ()) -> None:
-        """`before`: words of a command that starts it with fewer rights."""
+    def start_agent(self, host: str, before: Sequence[str] = (), more_flags: Sequence[str] = ()) -> None:
+        """`before`: words of a command that starts it with fewer rights, or elsewhere."""
         flags = ["--host", host, "--cgroup-root", str(self.cluster.cgroup_root(host))]
         flags += ["--aggregator", f"127.0.0.1:{self.agents_port}", "--interval", str(self._interval_seconds)]
+        flags += ["--runtime-dir", str(self.cluster.directory / "run")]
         flags += ["--metrics", f"127.0.0.1:{self.metrics_ports[host]}"]
-        self.agents[host] = self._start(f"agent-{host}", [*before, *PLUMB, "agent", *flags, *self._agent_flags])
+        self.agents[host] = self._start(
+            f"agent-{host}", [*before, *PLUMB, "agent", *flags, *self._agent_flags, *more_flags]
+        )
 
     def await_ready(self) -> None:
         """Everything that was started answers that it is ready. Raises ProgramFailed with the end of its log."""
@@ -91,7 +94,8 @@ class Product:
         command = [*PLUMB, *arguments, "--aggregator", self.address]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in statuses:
-            raise ProgramFailed(f"plumb {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout}")
+            said = f"{done.stderr}{done.stdout}\n{self.aggregator.tail()}"
+            raise ProgramFailed(f"plumb {' '.join(arguments)} ended with {done.returncode}: {said}")
         return done.stdout
 
     def answer(self, *arguments: str, statuses: Sequence[int] = (0,)) -> Any:
@@ -156,7 +160,7 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [listener.getsockname()[1] for listener in listeners]

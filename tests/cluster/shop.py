@@ -79,7 +79,7 @@ class Shop:
             self._serve(cluster.unit(service.host, service.name), service.listen, *calls, *tries)
         self._start_gateway(cluster.unit("alpha", "gateway"))
         cluster.unit("beta", "stock-sync").start("curl", ["bash", "-c", _SYNC])
-        self.customers = cluster.outsider("198.51.100.20", ["198.51.100.20"])
+        self.customers = cluster.outsider("(outside)", ["198.51.100.20"])
 
     def open(self) -> None:
         """The customers come, and do not stop."""

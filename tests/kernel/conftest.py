@@ -8,6 +8,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.estate import Estate
 from tests.cluster.product import Product
+from tests.kernel.ordering import Stage
 
 
 @dataclass
@@ -24,3 +25,10 @@ def system() -> Iterator[System]:
         estate = Estate(cluster)
         with Product(cluster) as product:
             yield System(cluster, estate, product)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """Two hosts with a wire between them that can be made bad, and an agent's kernel side on each."""
+    with Stage() as stage:
+        yield stage

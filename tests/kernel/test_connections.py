@@ -1,4 +1,4 @@
-"""Connections on the real kernel: why they failed, who listens, what was open before the agent."""
+"""Connections on the real kernel: why they failed, who listens."""
 
 import os
 import socket
@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from agent.kernel.source import open_kernel
-from agent.records import KernelRefused, ListenerSeen, OpenConnection
+from agent.records import KernelRefused, ListenerSeen
 from tests.kernel.bpf import loaded, still_there
-from tests.kernel.wire import Wire, connection, own_cgroup, say
+from tests.kernel.wire import Wire, connection, own_cgroup
 
 pytestmark = pytest.mark.kernel
 REASONS = ("refused", "timeout", "reset", "unreachable", "other")
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -97,25 +96,6 @@ def test_a_listener_is_announced_before_anybody_calls(wire: Wire) -> None:
         told = [row for row in wire.counted().announcements if isinstance(row, ListenerSeen)]
     assert [(row.port, row.address) for row in told] == [(port, socket.inet_pton(socket.AF_INET6, "::1"))]
     assert told[0].cgroup_id == wire.cgroup.stat().st_ino
-
-
-def test_connections_older_than_the_agent_are_followed() -> None:
-    def end(address: tuple[str, int]) -> tuple[bytes, int]:
-        return socket.inet_pton(socket.AF_INET6, f"::ffff:{address[0]}"), address[1]
-
-    with own_cgroup() as cgroup, connection() as (client, server):
-        say(client, server, b"GET /before HTTP/1.1\r\n\r\n")
-        say(server, client, OK)
-        wire = Wire(cgroup)
-        near, far = end(client.getsockname()), end(server.getsockname())
-        wire.kernel.adopt_connections([OpenConnection(*near, *far, role=1), OpenConnection(*far, *near, role=2)])
-        say(client, server, b"GET /after HTTP/1.1\r\n\r\n")
-        say(server, client, OK)
-        seen = wire.counted()
-        wire.kernel.close()
-    assert seen.requests == {("client", "GET", "/after", "200"): 1, ("server", "GET", "/after", "200"): 1}
-    assert seen.totals["client"]["adopted"] == seen.totals["server"]["adopted"] == 1
-    assert not seen.totals["client"]["connections"]
 
 
 def test_what_is_no_cgroup_v2_is_refused_with_the_remedy(tmp_path: Path) -> None:

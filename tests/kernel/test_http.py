@@ -35,6 +35,10 @@ def get(path: str, extra: str = "") -> bytes:
 
 CASES: dict[str, tuple[list[tuple[str, tuple[bytes, ...]]], list[tuple[str, str, str]]]] = {
     "one request": ([("c", (get("/a"),)), ("s", (OK,))], [("GET", "/a", "200")]),
+    "as a proxy is asked": (
+        [("c", (get("http://user:pass@shop.example:8080/p/7?q") + get("HTTPS://shop.example/q"),)), ("s", (OK + OK,))],
+        [("GET", "/p/*", "200"), ("GET", "/q", "200")],
+    ),
     "digits and identifiers are folded, the query is cut": (
         [("c", (get("/users/12/x1/0f8fad5b-d9cb-469f-a165-70867728950e?token=3"),)), ("s", (OK,))],
         [("GET", "/users/*/x*/*", "200")],
@@ -187,6 +191,21 @@ def test_a_request_without_an_answer_belongs_to_who_ended_it(wire: Wire, who: st
     assert wire.counted().requests == both(("GET", "/never", who))
 
 
+@pytest.mark.parametrize("kind", ["text/event-stream", "Text/Event-Stream; charset=utf-8"])
+def test_an_answer_that_goes_on_for_ever_is_said_to(wire: Wire, kind: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connection() as (client, server):
+        say(client, server, b"GET /plain HTTP/1.1\r\n\r\n")
+        say(server, client, b"HTTP/1.1 200 OK\r\nContent-Type: text/e\r\nContent-Length: 0\r\n\r\n")
+        say(client, server, b"GET /events HTTP/1.1\r\n\r\n")
+        say(server, client, head.encode() + b"5\r\ndata:\r\n")
+        seen = wire.counted()
+    for side in ("client", "server"):
+        assert seen.requests[side, "GET", "/plain", "200"] == seen.requests[side, "GET", "/events", "200"] == 1
+        assert seen.requests[side, "GET", "/events", "streamed"] == 1
+    assert sum(seen.requests.values()) == 6
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"GET", b"GARBAGE \x00\x01\r\n\r\n", b"GET nothing\r\n\r\n", b"POST\r\n" * 50, b"G" * 5000, bytes(range(256)) * 8],
@@ -205,10 +224,46 @@ def test_garbage_makes_no_request(wire: Wire, garbage: bytes) -> None:
 def test_the_client_tells_the_host(wire: Wire) -> None:
     wire.counted()
     with connection() as (client, server):
-        for host in ("Api.Pay.Example:8443", "[2001:db8::7]:80", " padded.example "):
+        for host in ("Api.Pay.Example:8443", "[2001:db8::7]:80", " padded.example ", "me:secret@Told.Example:8"):
             say(client, server, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             say(server, client, OK)
-    assert {host.lower() for host in wire.counted().hosts} >= {"api.pay.example", "[2001:db8::7]"}
+    hosts = {host.lower() for host in wire.counted().hosts}
+    assert hosts >= {"api.pay.example", "[2001:db8::7]", "told.example"} and not any("secret" in host for host in hosts)
+
+
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+TARGETS = {
+    "GET /plain": ("told.example", "/plain"),
+    "GET http://Cdn.Example/x?key=secret": ("cdn.example", "/x"),
+    "GET HTTPS://me:secret@api.example:8443/y": ("api.example", "/y"),
+    "GET http://cdn.example?secret": ("cdn.example", ""),
+    "GET http://cdn.example": ("cdn.example", ""),
+    "GET http://[2001:db8::7]:80/z": ("[2001:db8::7]", "/z"),
+    "GET http:///nobody": ("told.example", "/nobody"),
+    "CONNECT api.example:443": ("api.example", "api.example:*"),
+    "CONNECT me:secret@api.example:443": ("api.example", "api.example:*"),
+    f"GET http://{'n' * 112}/w": ("n" * 112, "/w"),
+    f"GET http://{'secret' * 19}@api.example/v": ("told.example", ""),
+    f"GET http://me:{'secret' * 33}@api.example/v": ("told.example", ""),
+    f"GET http://{'secret' * 60}@api.example/v": ("told.example", ""),
+    f"CONNECT {'secret' * 19}@api.example:443": ("told.example", ""),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_whom_a_proxy_is_asked_for_stands_above_the_host(wire: Wire, target: str) -> None:
+    """On the client's side; and what stands before an @ is nobody's to know."""
+    host, route = TARGETS[target]
+    wire.counted()
+    with connection() as (client, server):
+        for _ in range(2):
+            say(client, server, f"{target} HTTP/1.1\r\nHost: told.example\r\n\r\n".encode())
+            say(server, client, REFUSED)
+    seen = wire.counted()
+    assert seen.requests == both((target.split()[0], route, "403"), times=2)
+    assert {one.lower() for one in seen.hosts} == {host}
+    assert sum(row["host"] > 0 for row in seen.request_rows) * 2 == len(seen.request_rows)
+    assert not any("secret" in str(one.raw) for one in seen.announcements if isinstance(one, NameSeen))
 
 
 def test_an_unknown_protocol_has_turns(wire: Wire) -> None:
@@ -219,6 +274,33 @@ def test_an_unknown_protocol_has_turns(wire: Wire) -> None:
             say(server, client, b"answer")
     seen = wire.counted()
     assert seen.turns == Counter(client=5, server=5) and seen.requests == Counter()
+
+
+def test_a_line_that_is_repeated_means_the_same_until_its_name_is_forgotten(wire: Wire) -> None:
+    """A connection knows its last lines again; each of these differs from the one before in one thing or none."""
+    first = ("GET", "/known/x", "one.example")
+    asks = [first, first, ("PUT", *first[1:]), ("PUT", "/known/y", first[2]), ("PUT", "/known/x?q=1", first[2]), first]
+    asks += [
+        ("GET", "/known/x", "two.example"),
+        ("GET", "/known/x/", "two.example"),
+        ("GET", "/known/" + "z" * 150, "a"),
+    ]
+    asks += [first, first]
+    wire.counted()
+    names: list[NameSeen] = []
+    with connection() as (client, server):
+        for said in (asks, asks, [first]):
+            for method, path, host in said:
+                say(client, server, f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                say(server, client, OK)
+            seen = wire.counted()
+            right = ((method, path.partition("?")[0][:112], "200") for method, path, _ in said)
+            assert seen.requests == sum((both(one) for one in right), Counter())
+            assert seen.hosts == {host for *_, host in said}
+            names = [one for one in seen.announcements if isinstance(one, NameSeen)]
+            if said is asks and not names:  # settled, and forgotten before its line is said once more
+                wire.kernel.forget_names(one for one, text in wire.names.items() if text in first)
+    assert {one.raw.decode() for one in names} == {"/known/x", "one.example"}
 
 
 def test_many_paths_keep_the_sum(wire: Wire) -> None:
@@ -243,8 +325,10 @@ def test_kernel_and_agent_fold_alike(wire: Wire) -> None:
     pieces += ["v1beta3", "V1", "xv1", "v1v1", "v1-with-sixteen-letters", "v1-with-sixteen-letters7", "vv1", "1v1"]
     chosen = random.Random(11)
     paths = ["/fold/" + "/".join(chosen.choices(pieces, k=chosen.randint(1, 4))) for _ in range(300)]
+    paths += ["/fold/v1/7", "/fold/v1/8", "/fold/v12/7/v", "/fold/v12/8/v"]
     paths = [path for path in paths if len(path.encode()) < 112]
-    wire.kernel.forget_names([])
+    wire.kernel.forget_names(wire.kernel._maps["names"].read_all()[0].tolist())
+    wire.kernel.correct_shares()
     wire.counted()
     with connection() as (client, server):
         for path in paths:

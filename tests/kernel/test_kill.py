@@ -27,14 +27,18 @@ def test_a_killed_agent_leaves_nothing_in_the_kernel(system: System) -> None:
     system.product.await_ready()
 
 
-@pytest.mark.parametrize("killed", [("agents",), ("aggregator",), ("aggregator", "agents")], ids="+".join)
+LONG = [pytest.param(killed, marks=pytest.mark.long) for killed in (("aggregator",), ("aggregator", "agents"))]
+
+
+# test_faults kills the aggregator in the middle of a load.
+@pytest.mark.parametrize("killed", [("agents",), *LONG], ids="+".join)
 def test_what_was_acknowledged_is_neither_lost_nor_doubled(system: System, killed: tuple[str, ...]) -> None:
     truth = system.estate.load(SHARE)
     assert_exact(truth, settled(system, truth))
     kill(system, killed)
     start(system, killed)
     truth = system.estate.load(SHARE)
-    assert_exact(truth, settled(system, truth))
+    assert_accounted(truth, system.product.graph_when(lambda graph: not unaccounted(truth, graph)))
 
 
 def test_an_aggregator_that_is_away_during_the_load_misses_nothing(system: System) -> None:
@@ -45,7 +49,7 @@ def test_an_aggregator_that_is_away_during_the_load_misses_nothing(system: Syste
     kill(system, ("aggregator",))
     load.join()
     start(system, ("aggregator",))
-    assert_exact(truths[0], settled(system, truths[0]))
+    assert_accounted(truths[0], system.product.graph_when(lambda graph: not unaccounted(truths[0], graph)))
 
 
 def test_the_time_without_an_agent_is_a_blind_interval(system: System) -> None:
@@ -76,6 +80,27 @@ def assert_exact(truth: Truth, graph: Graph) -> None:
     lines = differences(truth, graph["edges"])
     assert not lines, "\n" + "\n".join(lines)
     assert truth.nodes() == {node["id"] for node in graph["nodes"]}
+
+
+def assert_accounted(truth: Truth, graph: Graph) -> None:
+    """Exact but for the first requests on connections that are older than an agent: those are told as lost by it."""
+    lines = unaccounted(truth, graph)
+    assert not lines, "\n" + "\n".join(lines)
+    assert truth.nodes() == {node["id"] for node in graph["nodes"]}
+
+
+def unaccounted(truth: Truth, graph: Graph) -> list[str]:
+    """Each end of a kept connection tells its own: both are of one host here (nginx and its upstream, node and its)."""
+    told = sum(int(one["lost"].get("http_older", 0)) for one in graph["hosts"])
+    missing = sum(edge.requests for edge in truth.edges.values()) - sum(edge["requests"] for edge in graph["edges"])
+    if missing < 0 or 2 * missing > told:
+        return [
+            f"{missing} requests are missing, {told} are told as lost by both ends",
+            *differences(truth, graph["edges"]),
+        ]
+    return [
+        line for line in differences(truth, graph["edges"])[1:] if " requests " not in line and " statuses." not in line
+    ]
 
 
 def kill(system: System, parts: tuple[str, ...]) -> None:

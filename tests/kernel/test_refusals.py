@@ -55,7 +55,16 @@ def test_no_cgroup_v2() -> None:
     refused(agent(cgroup_mount(), *hidden), NOT_REACHED, "cgroup v2", "mount")
 
 
-@pytest.mark.parametrize("listener", ["agents", "grpc", "http"])
+def test_no_btf(tmp_path: Path) -> None:
+    """Before the compiler is started."""
+    hidden = ("unshare", "--mount", "sh", "-c", f'mount --bind {tmp_path} /sys/kernel/btf && exec "$@"', "sh")
+    refused(agent(cgroup_mount(), *hidden), NOT_REACHED, "BTF", "CONFIG_DEBUG_INFO_BTF")
+
+
+OTHERS = [pytest.param(listener, marks=pytest.mark.long) for listener in ("grpc", "http")]
+
+
+@pytest.mark.parametrize("listener", ["agents", *OTHERS])
 def test_a_port_in_use(tmp_path: Path, listener: str) -> None:
     with Cluster() as cluster, Product(cluster) as product:
         ports = {"agents": product.agents_port, "grpc": product.readers_port, "http": product.http_port}

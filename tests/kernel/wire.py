@@ -26,6 +26,7 @@ OUTCOMES: dict[int, str] = {
     flow_pb2.OUTCOME_ANSWERED: "answered",
     flow_pb2.OUTCOME_UNANSWERED_CLIENT: "client",
     flow_pb2.OUTCOME_UNANSWERED_SERVER: "server",
+    flow_pb2.OUTCOME_STREAMED: "streamed",
 }
 
 
@@ -64,10 +65,26 @@ class Counted:
         default_factory=lambda: {"client": Counter(), "server": Counter(), "": Counter()}
     )
     packets_received: Counter[int] = field(default_factory=Counter)  # by flow
+    rows: dict[int, dict[str, int]] = field(default_factory=dict)  # the counters of each flow
+    flows: list[KernelFlow] = field(default_factory=list)  # that were counted for
+    request_rows: list[dict[str, int]] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
     lost: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     announcements: list[Announcement] = field(default_factory=list)
+
+    def add(self, later: "Counted") -> None:
+        """What was counted since; reasons are counted from call to call too."""
+        self.requests += later.requests
+        self.turns += later.turns
+        self.dns += later.dns
+        self.packets_received += later.packets_received
+        for side, totals in later.totals.items():
+            self.totals[side] += totals
+        self.hosts |= later.hosts
+        for mine, more in ((self.lost, later.lost), (self.dropped, later.dropped)):
+            mine.update(Counter(mine) + Counter(more))
+        self.announcements += later.announcements
 
 
 SIDES: dict[int, str] = {flow_pb2.ROLE_CLIENT: "client", flow_pb2.ROLE_SERVER: "server"}
@@ -80,31 +97,43 @@ class Wire:
         self.kernel: SocketKernel = open_kernel(cgroup)
         self.cgroup = cgroup
         self._flows: dict[int, KernelFlow] = {}
-        self._names: dict[int, str] = {}
+        self.names: dict[int, str] = {}
 
     def counted(self) -> Counted:
         """Everything since the last call."""
         seen = Counted()
         time.sleep(0.05)
-        seen.announcements = self.kernel.poll(0.05)
-        for announcement in seen.announcements:
-            if isinstance(announcement, FlowSeen):
-                self._flows[announcement.flow.id] = announcement.flow
-            elif isinstance(announcement, NameSeen):
-                self._names[announcement.id] = self._text(announcement)
+        seen.announcements = self.hear(0.05)
         drained = self.kernel.drain(time.time_ns())
         seen.lost, seen.dropped = drained.lost, drained.dropped
         for row in _rows(drained.flows):
-            side = SIDES.get(self._flow(row["flow"]).role, "")
+            flow = self.flow(row["flow"])
+            side = SIDES.get(flow.role, "")
+            seen.flows.append(flow)
+            seen.rows[flow.id] = row
             seen.packets_received[row["flow"]] += row["packets_received"]
             seen.totals[side].update({name: count for name, count in row.items() if name not in ("flow", "protocols")})
         for row in _rows(drained.requests):
+            seen.request_rows.append(row)
             self._request(seen, row)
         return seen
 
+    def hear(self, timeout_seconds: float) -> list[Announcement]:
+        """What is announced in that time: a long load needs it now and then, or the ring is full."""
+        heard = self.kernel.poll(timeout_seconds)
+        for announcement in heard:
+            if isinstance(announcement, FlowSeen):
+                self._flows[announcement.flow.id] = announcement.flow
+            elif isinstance(announcement, NameSeen):
+                self.names[announcement.id] = self._text(announcement)
+        return heard
+
+    def name(self, name_id: int) -> str:
+        return self.names.get(name_id, "(other)" if name_id == 1 else "?")
+
     def _request(self, seen: Counted, row: dict[str, int]) -> None:
-        side = SIDES[self._flow(row["flow"]).role]
-        name = self._names.get(row["name"], "(other)" if row["name"] == 1 else "?")
+        side = SIDES.get(self.flow(row["flow"]).role, "")
+        name = self.name(row["name"])
         if row["protocol"] == flow_pb2.PROTOCOL_TCP:
             seen.turns[side] += row["count"]
         elif row["protocol"] == flow_pb2.PROTOCOL_DNS:
@@ -115,9 +144,9 @@ class Wire:
             end = str(row["code"]) if row["outcome"] == ANSWERED else OUTCOMES[row["outcome"]]
             seen.requests[side, HTTP_METHODS[row["operation"]], name, end] += row["count"]
             if row["host"]:
-                seen.hosts.add(self._names.get(row["host"], "?"))
+                seen.hosts.add(self.names.get(row["host"], "?"))
 
-    def _flow(self, flow_id: int) -> KernelFlow:
+    def flow(self, flow_id: int) -> KernelFlow:
         if flow_id not in self._flows:
             known = self.kernel.known_flow(flow_id)
             assert known is not None, f"flow {flow_id:#x} was never announced"

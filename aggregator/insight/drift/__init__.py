@@ -1,6 +1,6 @@
 """Declared against observed. docs/drift.md has the rule of every kind, and what is never said.
 
-A new kind of drift is one file here and one row in _LOOKS.
+A new kind of drift is one file here and one row in _LOOKS; in _LOOKS_OF_CLUSTER, if it needs no catalog.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ from plumbline.v1.jsonform import to_json
 
 from aggregator.catalog.model import Problem
 from aggregator.insight.case import Answer, Case, Json, Verdict
+from aggregator.insight.drift.byhand import changed_by_hand
 from aggregator.insight.drift.finding import Finding, Withheld
 from aggregator.insight.drift.observation import Observation, observe
 from aggregator.insight.drift.presence import component_without_workload, workload_without_component
@@ -22,16 +23,16 @@ _LOOKS: Sequence[Callable[[Case, Observation], Iterator[Finding | Withheld]]] = 
     component_without_workload,
     workload_without_component,
 )
+_LOOKS_OF_CLUSTER: Sequence[Callable[[Case], Iterator[Finding | Withheld]]] = (changed_by_hand,)
 _WEIGHT = {"high": 0, "medium": 1, "low": 2}
 
 
 def drift(case: Case, subject: str) -> Answer:
     """The gravest findings first; `withheld` is what was not said, and why; `problems` are the catalog's own."""
-    nothing_declared = not case.declarations.entities
-    said: list[Finding | Withheld] = []
-    if not nothing_declared:
+    said: list[Finding | Withheld] = [each for look_at in _LOOKS_OF_CLUSTER for each in look_at(case)]
+    if case.declarations.entities:
         seen = observe(case)
-        said = [each for look in _LOOKS for each in look(case, seen)]
+        said += [each for look in _LOOKS for each in look(case, seen)]
     findings = sorted((each for each in said if isinstance(each, Finding)), key=_order)
     window = to_json(case.topology.window)
     content: Json = {
@@ -40,8 +41,12 @@ def drift(case: Case, subject: str) -> Answer:
         "problems": [_problem(each) for each in (*case.declarations.problems, *case.join.problems)],
         "reason": _reason(case),
     }
-    not_enough = nothing_declared or case.watch.share == 0
-    return case.answer(content, Verdict.NOT_ENOUGH_SEEN if not_enough else Verdict.DONE)
+    return case.answer(content, Verdict.DONE if _is_enough(case) else Verdict.NOT_ENOUGH_SEEN)
+
+
+def _is_enough(case: Case) -> bool:
+    """With a catalog it needs hosts, without one a cluster whose API is watched."""
+    return case.watch.share > 0 if case.declarations.entities else bool(case.topology.workloads)
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str, str]:
@@ -52,6 +57,8 @@ def _order(finding: Finding) -> tuple[int, int, str, str, str]:
 def _reason(case: Case) -> str | None:
     """Why there may be less here than there is."""
     if not case.declarations.configured:
+        if case.topology.workloads:
+            return "Without a catalog only changes by hand are looked for: start the aggregator with --catalog PATH."
         return "Nothing is declared: start the aggregator with --catalog PATH."
     if not case.declarations.entities:
         return "The catalog declares no component: see problems, or correct --catalog."

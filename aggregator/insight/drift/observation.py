@@ -33,7 +33,7 @@ def observe(case: Case) -> Observation:
             continue
         if target is not None:
             (lookups if edge.protocol == DNS else calls)[source, target].append(edge)
-        elif edge.protocol != DNS and _is_third_party(case, edge.target):
+        elif edge.protocol != DNS and _is_third_party(case, edge.target) and not case.is_passed_on(edge):
             undeclared[source, edge.target].append(edge)
     return Observation(calls, lookups, undeclared)
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1.flow_pb2 import FlowColumns, RequestColumns
+from plumbline.v1.flow_pb2 import FlowColumns, RequestColumns, ResourceColumns
 
 Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
@@ -54,6 +54,26 @@ REQUEST_TYPES: Mapping[str, str] = {
     "sum_ns": "<u8",
 }
 
+RESOURCE_TYPES: Mapping[str, str] = {
+    "bucket": "<u4",
+    "endpoint": "<u4",
+    "known": "<u4",
+    **dict.fromkeys(
+        (
+            "cpu_ns",
+            "cpu_periods",
+            "cpu_throttled_periods",
+            "cpu_throttled_ns",
+            "oom_kills",
+            "memory_bytes",
+            "memory_most_bytes",
+            "memory_limit_bytes",
+            "cpu_limit_millicores",
+        ),
+        "<u8",
+    ),
+}
+
 HTTP_METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "(other)")
 
 NO_NAME, OTHER_NAME, UNNAMED = 0, 1, 2
@@ -74,6 +94,10 @@ def pack_requests(columns: Columns) -> RequestColumns:
     return RequestColumns(**_pack(columns, REQUEST_TYPES))
 
 
+def pack_resources(columns: Columns) -> ResourceColumns:
+    return ResourceColumns(**_pack(columns, RESOURCE_TYPES))
+
+
 def unpack_flows(message: FlowColumns) -> Columns:
     """Raises MalformedColumns. The arrays are read-only views of the message's bytes."""
     return _unpack(message, FLOW_TYPES)
@@ -82,6 +106,11 @@ def unpack_flows(message: FlowColumns) -> Columns:
 def unpack_requests(message: RequestColumns) -> Columns:
     """Raises MalformedColumns. The arrays are read-only views of the message's bytes."""
     return _unpack(message, REQUEST_TYPES)
+
+
+def unpack_resources(message: ResourceColumns) -> Columns:
+    """Raises MalformedColumns. The arrays are read-only views of the message's bytes."""
+    return _unpack(message, RESOURCE_TYPES)
 
 
 def latency_bounds_ns(bucket: int) -> tuple[float, float]:
@@ -94,7 +123,7 @@ def _pack(columns: Columns, types: Mapping[str, str]) -> dict[str, bytes]:
     return {name: np.ascontiguousarray(columns[name], dtype=kind).tobytes() for name, kind in types.items()}
 
 
-def _unpack(message: FlowColumns | RequestColumns, types: Mapping[str, str]) -> Columns:
+def _unpack(message: FlowColumns | RequestColumns | ResourceColumns, types: Mapping[str, str]) -> Columns:
     columns: Columns = {}
     for name, kind in types.items():
         raw = getattr(message, name)

@@ -34,6 +34,7 @@ class NameKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NAME_KIND_ROUTE: _ClassVar[NameKind]
     NAME_KIND_HOST: _ClassVar[NameKind]
     NAME_KIND_DNS: _ClassVar[NameKind]
+    NAME_KIND_TARGET: _ClassVar[NameKind]
 
 class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -50,6 +51,15 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_ANSWERED: _ClassVar[Outcome]
     OUTCOME_UNANSWERED_CLIENT: _ClassVar[Outcome]
     OUTCOME_UNANSWERED_SERVER: _ClassVar[Outcome]
+    OUTCOME_STREAMED: _ClassVar[Outcome]
+
+class ResourceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESOURCE_KIND_UNSPECIFIED: _ClassVar[ResourceKind]
+    RESOURCE_KIND_CPU: _ClassVar[ResourceKind]
+    RESOURCE_KIND_CPU_LIMIT: _ClassVar[ResourceKind]
+    RESOURCE_KIND_MEMORY: _ClassVar[ResourceKind]
+    RESOURCE_KIND_OOM: _ClassVar[ResourceKind]
 
 class Realm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -72,6 +82,7 @@ NAME_KIND_UNSPECIFIED: NameKind
 NAME_KIND_ROUTE: NameKind
 NAME_KIND_HOST: NameKind
 NAME_KIND_DNS: NameKind
+NAME_KIND_TARGET: NameKind
 PROTOCOL_UNSPECIFIED: Protocol
 PROTOCOL_TCP: Protocol
 PROTOCOL_UDP: Protocol
@@ -82,6 +93,12 @@ OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ANSWERED: Outcome
 OUTCOME_UNANSWERED_CLIENT: Outcome
 OUTCOME_UNANSWERED_SERVER: Outcome
+OUTCOME_STREAMED: Outcome
+RESOURCE_KIND_UNSPECIFIED: ResourceKind
+RESOURCE_KIND_CPU: ResourceKind
+RESOURCE_KIND_CPU_LIMIT: ResourceKind
+RESOURCE_KIND_MEMORY: ResourceKind
+RESOURCE_KIND_OOM: ResourceKind
 REALM_UNSPECIFIED: Realm
 REALM_NAMESPACE: Realm
 REALM_HOST: Realm
@@ -104,7 +121,7 @@ class ReportResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., acknowledgement: _Optional[_Union[Acknowledgement, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("contract_version", "oldest_contract_version", "agent_version", "host", "cluster", "boot_id", "epoch", "clock", "interval")
+    __slots__ = ("contract_version", "oldest_contract_version", "agent_version", "host", "cluster", "boot_id", "epoch", "clock", "interval", "continues_epoch", "gap_reason")
     CONTRACT_VERSION_FIELD_NUMBER: _ClassVar[int]
     OLDEST_CONTRACT_VERSION_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +131,8 @@ class Hello(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CLOCK_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    GAP_REASON_FIELD_NUMBER: _ClassVar[int]
     contract_version: int
     oldest_contract_version: int
     agent_version: str
@@ -123,19 +142,23 @@ class Hello(_message.Message):
     epoch: int
     clock: _timestamp_pb2.Timestamp
     interval: _duration_pb2.Duration
-    def __init__(self, contract_version: _Optional[int] = ..., oldest_contract_version: _Optional[int] = ..., agent_version: _Optional[str] = ..., host: _Optional[str] = ..., cluster: _Optional[str] = ..., boot_id: _Optional[str] = ..., epoch: _Optional[int] = ..., clock: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., interval: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    continues_epoch: int
+    gap_reason: str
+    def __init__(self, contract_version: _Optional[int] = ..., oldest_contract_version: _Optional[int] = ..., agent_version: _Optional[str] = ..., host: _Optional[str] = ..., cluster: _Optional[str] = ..., boot_id: _Optional[str] = ..., epoch: _Optional[int] = ..., clock: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., interval: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., continues_epoch: _Optional[int] = ..., gap_reason: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("contract_version", "aggregator_version", "acknowledged_sequence", "clock")
+    __slots__ = ("contract_version", "aggregator_version", "acknowledged_sequence", "clock", "definitions_lost")
     CONTRACT_VERSION_FIELD_NUMBER: _ClassVar[int]
     AGGREGATOR_VERSION_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CLOCK_FIELD_NUMBER: _ClassVar[int]
+    DEFINITIONS_LOST_FIELD_NUMBER: _ClassVar[int]
     contract_version: int
     aggregator_version: str
     acknowledged_sequence: int
     clock: _timestamp_pb2.Timestamp
-    def __init__(self, contract_version: _Optional[int] = ..., aggregator_version: _Optional[str] = ..., acknowledged_sequence: _Optional[int] = ..., clock: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    definitions_lost: bool
+    def __init__(self, contract_version: _Optional[int] = ..., aggregator_version: _Optional[str] = ..., acknowledged_sequence: _Optional[int] = ..., clock: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., definitions_lost: bool = ...) -> None: ...
 
 class Acknowledgement(_message.Message):
     __slots__ = ("sequence",)
@@ -144,7 +167,7 @@ class Acknowledgement(_message.Message):
     def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("sequence", "buckets", "endpoints", "flow_definitions", "names", "flows", "requests", "ownerships", "dns_answers", "host_status", "sent")
+    __slots__ = ("sequence", "buckets", "endpoints", "flow_definitions", "names", "flows", "requests", "ownerships", "dns_answers", "host_status", "sent", "resources")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     BUCKETS_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +179,7 @@ class Batch(_message.Message):
     DNS_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     HOST_STATUS_FIELD_NUMBER: _ClassVar[int]
     SENT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     buckets: _containers.RepeatedCompositeFieldContainer[TimeBucket]
     endpoints: _containers.RepeatedCompositeFieldContainer[LocalEndpoint]
@@ -167,7 +191,8 @@ class Batch(_message.Message):
     dns_answers: _containers.RepeatedCompositeFieldContainer[DnsAnswer]
     host_status: HostStatus
     sent: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., buckets: _Optional[_Iterable[_Union[TimeBucket, _Mapping]]] = ..., endpoints: _Optional[_Iterable[_Union[LocalEndpoint, _Mapping]]] = ..., flow_definitions: _Optional[_Iterable[_Union[FlowDefinition, _Mapping]]] = ..., names: _Optional[_Iterable[_Union[NameDefinition, _Mapping]]] = ..., flows: _Optional[_Union[FlowColumns, _Mapping]] = ..., requests: _Optional[_Union[RequestColumns, _Mapping]] = ..., ownerships: _Optional[_Iterable[_Union[Ownership, _Mapping]]] = ..., dns_answers: _Optional[_Iterable[_Union[DnsAnswer, _Mapping]]] = ..., host_status: _Optional[_Union[HostStatus, _Mapping]] = ..., sent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    resources: ResourceColumns
+    def __init__(self, sequence: _Optional[int] = ..., buckets: _Optional[_Iterable[_Union[TimeBucket, _Mapping]]] = ..., endpoints: _Optional[_Iterable[_Union[LocalEndpoint, _Mapping]]] = ..., flow_definitions: _Optional[_Iterable[_Union[FlowDefinition, _Mapping]]] = ..., names: _Optional[_Iterable[_Union[NameDefinition, _Mapping]]] = ..., flows: _Optional[_Union[FlowColumns, _Mapping]] = ..., requests: _Optional[_Union[RequestColumns, _Mapping]] = ..., ownerships: _Optional[_Iterable[_Union[Ownership, _Mapping]]] = ..., dns_answers: _Optional[_Iterable[_Union[DnsAnswer, _Mapping]]] = ..., host_status: _Optional[_Union[HostStatus, _Mapping]] = ..., sent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., resources: _Optional[_Union[ResourceColumns, _Mapping]] = ...) -> None: ...
 
 class TimeBucket(_message.Message):
     __slots__ = ("to",)
@@ -298,6 +323,34 @@ class RequestColumns(_message.Message):
     sum_ns: bytes
     def __init__(self, bucket: _Optional[bytes] = ..., flow: _Optional[bytes] = ..., protocol: _Optional[bytes] = ..., operation: _Optional[bytes] = ..., outcome: _Optional[bytes] = ..., latency_bucket: _Optional[bytes] = ..., code: _Optional[bytes] = ..., kind: _Optional[bytes] = ..., name: _Optional[bytes] = ..., host: _Optional[bytes] = ..., count: _Optional[bytes] = ..., sum_ns: _Optional[bytes] = ...) -> None: ...
 
+class ResourceColumns(_message.Message):
+    __slots__ = ("bucket", "endpoint", "known", "cpu_ns", "cpu_periods", "cpu_throttled_periods", "cpu_throttled_ns", "oom_kills", "memory_bytes", "memory_most_bytes", "memory_limit_bytes", "cpu_limit_millicores")
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    CPU_NS_FIELD_NUMBER: _ClassVar[int]
+    CPU_PERIODS_FIELD_NUMBER: _ClassVar[int]
+    CPU_THROTTLED_PERIODS_FIELD_NUMBER: _ClassVar[int]
+    CPU_THROTTLED_NS_FIELD_NUMBER: _ClassVar[int]
+    OOM_KILLS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_MOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_LIMIT_MILLICORES_FIELD_NUMBER: _ClassVar[int]
+    bucket: bytes
+    endpoint: bytes
+    known: bytes
+    cpu_ns: bytes
+    cpu_periods: bytes
+    cpu_throttled_periods: bytes
+    cpu_throttled_ns: bytes
+    oom_kills: bytes
+    memory_bytes: bytes
+    memory_most_bytes: bytes
+    memory_limit_bytes: bytes
+    cpu_limit_millicores: bytes
+    def __init__(self, bucket: _Optional[bytes] = ..., endpoint: _Optional[bytes] = ..., known: _Optional[bytes] = ..., cpu_ns: _Optional[bytes] = ..., cpu_periods: _Optional[bytes] = ..., cpu_throttled_periods: _Optional[bytes] = ..., cpu_throttled_ns: _Optional[bytes] = ..., oom_kills: _Optional[bytes] = ..., memory_bytes: _Optional[bytes] = ..., memory_most_bytes: _Optional[bytes] = ..., memory_limit_bytes: _Optional[bytes] = ..., cpu_limit_millicores: _Optional[bytes] = ...) -> None: ...
+
 class Ownership(_message.Message):
     __slots__ = ("endpoint", "address", "port", "transport", "realm", "network_namespace", "listening", "to")
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -361,7 +414,7 @@ class MissingPart(_message.Message):
     def __init__(self, part: _Optional[str] = ..., reason: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class HostStatus(_message.Message):
-    __slots__ = ("time", "lost", "dropped", "coverage", "blind", "missing", "addresses")
+    __slots__ = ("time", "lost", "dropped", "coverage", "blind", "missing", "addresses", "clock_set", "shed")
     TIME_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
@@ -369,6 +422,8 @@ class HostStatus(_message.Message):
     BLIND_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_SET_FIELD_NUMBER: _ClassVar[int]
+    SHED_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     lost: _containers.RepeatedCompositeFieldContainer[ReasonCount]
     dropped: _containers.RepeatedCompositeFieldContainer[ReasonCount]
@@ -376,4 +431,6 @@ class HostStatus(_message.Message):
     blind: _containers.RepeatedCompositeFieldContainer[BlindInterval]
     missing: _containers.RepeatedCompositeFieldContainer[MissingPart]
     addresses: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lost: _Optional[_Iterable[_Union[ReasonCount, _Mapping]]] = ..., dropped: _Optional[_Iterable[_Union[ReasonCount, _Mapping]]] = ..., coverage: _Optional[float] = ..., blind: _Optional[_Iterable[_Union[BlindInterval, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingPart, _Mapping]]] = ..., addresses: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    clock_set: _duration_pb2.Duration
+    shed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lost: _Optional[_Iterable[_Union[ReasonCount, _Mapping]]] = ..., dropped: _Optional[_Iterable[_Union[ReasonCount, _Mapping]]] = ..., coverage: _Optional[float] = ..., blind: _Optional[_Iterable[_Union[BlindInterval, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingPart, _Mapping]]] = ..., addresses: _Optional[_Iterable[bytes]] = ..., clock_set: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., shed: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -17,6 +17,7 @@ from plumbline.v1.topology_pb2 import Delta, Topology
 Json = dict[str, Any]
 
 _CHANGED_IN_ANY_WAY = {"updated": "changed"}
+_HAPPENED = "happened"
 
 
 def to_json(message: Message) -> Json:
@@ -30,7 +31,8 @@ def changes_to_json(version: int, delta: Delta) -> list[Json]:
     rows = []
     for change in delta.changes:
         subject = change.WhichOneof("subject")
-        word = _enum_word(change.DESCRIPTOR.fields_by_name["kind"].enum_type, change.kind)
+        about = change.happened if subject == _HAPPENED else change
+        word = _enum_word(about.DESCRIPTOR.fields_by_name["kind"].enum_type, about.kind)
         row: Json = {"version": version, "time": _time(delta.time), "event": _CHANGED_IN_ANY_WAY.get(word, word)}
         if subject:
             row[subject] = to_json(getattr(change, subject))
@@ -98,6 +100,10 @@ def _topology(message: Message) -> Json:
         "nodes": [to_json(node) for node in message.nodes],
         "edges": [to_json(edge) for edge in message.edges],
         "hosts": [to_json(host) for host in message.hosts],
+        "stale": [to_json(source) for source in message.stale],
+        "workloads": [to_json(workload) for workload in message.workloads],
+        "events": [to_json(event) for event in message.events],
+        "pressures": [to_json(pressure) for pressure in message.pressures],
     }
 
 

@@ -5,7 +5,7 @@ load.py PLAN OUT     PLAN: {"jobs": [job, ...]}, all at once; OUT: {"rows": [row
 A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} and by kind
   requests    "connections": c, "requests": n, "requests_per_connection" (0: all), "depth": requests in one write,
               "paths": [[method, path], ...] taken in turn, "body": of what has one,
-              "rate": requests a second (0: as fast as it goes),
+              "rate": requests a second (0: as fast as it goes), "seconds": after which none is asked any more,
               "encoding" of what is sent ("utf-8"), "random_paths": a seed instead of paths, "random_hosts": true
   unanswered  "times", "path", "by": "client" (it closes after "after" seconds) or "server"
   failed      "times", "patience" seconds (0: what the kernel has)
@@ -15,6 +15,9 @@ A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} 
   dns         "times", "names": [[name, type], ...] in turn, "transport": "udp" or "tcp" (one connection);
               counted by rcode under "statuses"; no answer after "patience" seconds is unanswered by the server
   datagrams   "times", "size": UDP that nobody answers
+SIGUSR1 ends requests as "seconds" does.
+With "timed": true, which needs a depth of 1, the row has "waits": [[when it was asked, milliseconds until its answer's
+head], ...], by the wall's clock.
 With "unread": true a server may answer what nobody reads: the row then has no bytes.
 An IPv4 address with "mapped": true is called by an IPv6 socket; "from" is the own address, where there are several.
 
@@ -28,7 +31,9 @@ import collections
 import errno
 import itertools
 import json
+import math
 import random
+import signal
 import socket
 import struct
 import sys
@@ -51,6 +56,8 @@ class Row:
         self.requests = self.connections = self.bytes_sent = self.bytes_received = 0
         self.unanswered, self.failed = {"client": 0, "server": 0}, collections.Counter()
         self.routes = collections.Counter()
+        self.waits = []
+        self.end = math.inf
 
     def form(self):
         statuses = collections.Counter()
@@ -61,7 +68,8 @@ class Row:
         named = {key: self.job.get(key) for key in ("address", "port", "host")}
         named["protocol"] = "udp" if self.job["kind"] == "datagrams" else None
         uncounted = ("bytes_sent", "bytes_received") if self.job.get("unread") else ()
-        plain = {key: value for key, value in vars(self).items() if key not in ("job", *uncounted)}
+        uncounted += () if self.job.get("timed") else ("waits",)
+        plain = {key: value for key, value in vars(self).items() if key not in ("job", "end", *uncounted)}
         return {**named, **plain, "statuses": statuses, "routes": routes}
 
 
@@ -83,7 +91,7 @@ class Client(asyncio.Protocol):
     def ask(self):
         if self.closed:
             return
-        if not self.left:
+        if not self.left or time.monotonic() > self.row.end:
             self.closed = True
             self.transport.close()
             return
@@ -97,6 +105,7 @@ class Client(asyncio.Protocol):
         self.row.requests += len(parts)
         data = b"".join(parts)
         self.row.bytes_sent += len(data)
+        self.began = time.monotonic()
         self.transport.write(data)
 
     def data_received(self, data):
@@ -106,7 +115,8 @@ class Client(asyncio.Protocol):
             if not self.step():
                 return
         if self.pause:
-            asyncio.get_running_loop().call_later(self.pause, self.ask)
+            late = time.monotonic() - self.began
+            asyncio.get_running_loop().call_later(max(0, self.pause - late), self.ask)
         else:
             self.ask()
 
@@ -130,6 +140,9 @@ class Client(asyncio.Protocol):
     def take_head(self, status, text):
         method, path = self.asked.popleft()
         self.row.routes[method, path, status] += 1
+        if self.row.job.get("timed"):
+            milliseconds = (time.monotonic() - self.began) * 1000
+            self.row.waits.append([time.time() - milliseconds / 1000, milliseconds])
         if b"\r\nconnection: close" in text:
             self.left = 0
         if method == "HEAD" or status in (204, 304):
@@ -209,7 +222,7 @@ async def do_requests(job, row):
 
 async def one_share(job, row, paths, share, rate):
     loop = asyncio.get_running_loop()
-    while share:
+    while share and time.monotonic() < row.end:
         one = await connect(job, row)
         if one is None:
             share -= 1
@@ -338,12 +351,20 @@ KINDS = {
 
 async def work(row):
     await asyncio.sleep(row.job.get("begin", 0))
+    row.end = time.monotonic() + row.job.get("seconds", math.inf)
     await KINDS[row.job["kind"]](row.job, row)
+
+
+def stop(rows):
+    """What is on its way is waited for; nothing more is asked."""
+    for row in rows:
+        row.end = time.monotonic()
 
 
 async def main(plan, out):
     rows = [Row(job) for job in json.loads(Path(plan).read_text())["jobs"]]
     began = time.monotonic()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, stop, rows)
     await asyncio.gather(*map(work, rows))
     Path(out).write_text(json.dumps({"rows": [row.form() for row in rows], "seconds": time.monotonic() - began}))
 

@@ -55,6 +55,7 @@ class Reports(ReportServiceServicer):
         self.keep_before_cut = True
         self.acknowledges = True
         self.contract_version = 1
+        self.definitions_lost = False
         self.refuse_with: tuple[grpc.StatusCode, str] | None = None
 
     async def Report(  # noqa: N802 (the contract names it)
@@ -73,6 +74,7 @@ class Reports(ReportServiceServicer):
                     contract_version=self.contract_version,
                     aggregator_version="t",
                     acknowledged_sequence=self.disk.remembered,
+                    definitions_lost=self.definitions_lost,
                 )
                 welcome.clock.CopyFrom(request.hello.clock)
                 yield ReportResponse(welcome=welcome)

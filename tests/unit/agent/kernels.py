@@ -11,8 +11,11 @@ from agent.records import (
     Drained,
     FlowSeen,
     KernelFlow,
+    Limits,
     MissingPart,
+    Offer,
     OpenConnection,
+    Stand,
 )
 from tests.unit.agent.rows import kernel_columns
 
@@ -33,12 +36,16 @@ class ScriptedKernel:
 
     def __init__(self) -> None:
         self.attached = ["on_egress"]
-        self.missing = [MissingPart("parse_http", "the kernel refused it", "use a newer one")]
+        self.taken_over = False
+        self.missing = [MissingPart("parse_http_sent", "the kernel refused it", "use a newer one")]
         self.known: dict[int, KernelFlow] = {1: flow(1, cgroup_id=0, role=0, command="", port=0)}
         self.named: set[int] = set()
         self.adopted: list[OpenConnection] = []
         self.forgotten_flows: list[int] = []
         self.forgotten_names: list[int] = []
+        self.corrected = 0
+        self.inside: set[tuple[bytes, int]] = set()
+        self.limits: list[Limits] = []
         self.closed = False
         self.drains: list[float] = []
         self.fails_with: Exception | None = None
@@ -104,6 +111,13 @@ class ScriptedKernel:
     def mark_named_cgroups(self, ids: Iterable[int]) -> None:
         self.named.update(ids)
 
+    def keep_named_cgroups(self, ids: Iterable[int]) -> None:
+        self.named.intersection_update(ids)
+
+    def flows_of(self, cgroup_ids: Iterable[int]) -> list[int]:
+        wanted = set(cgroup_ids)
+        return [one.id for one in self.known.values() if one.cgroup_id in wanted]
+
     def adopt_connections(self, connections: list[OpenConnection]) -> None:
         self.adopted += connections
 
@@ -113,5 +127,29 @@ class ScriptedKernel:
     def forget_names(self, ids: Iterable[int]) -> None:
         self.forgotten_names += ids
 
+    def offer(self) -> Offer:
+        return Offer("scripted")
+
+    def stand(self) -> Stand:
+        return Stand(self._drained_ns, {})
+
+    def go_on(self, stand: Stand | None) -> None:
+        raise AssertionError("a scripted kernel is never taken over")
+
+    def detach(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
+
+    def correct_shares(self) -> None:
+        self.corrected += 1
+
+    def know_inside(self, ranges: Iterable[tuple[bytes, int]]) -> None:
+        self.inside = set(ranges)
+
+    def parsers(self) -> int:
+        return 0
+
+    def limit(self, limits: Limits) -> None:
+        self.limits.append(limits)

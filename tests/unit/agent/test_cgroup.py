@@ -27,7 +27,7 @@ BURSTABLE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{SY
         (f"{BURSTABLE}/cri-containerd-{ID}.scope", POD, UID, ID, ""),
         (f"{BURSTABLE}/crio-{ID}.scope", POD, UID, ID, ""),
         (f"{BURSTABLE}/docker-{ID}.scope", POD, UID, ID, ""),
-        (f"{BURSTABLE}/crio-conmon-{ID}.scope", POD, UID, "", ""),
+        (f"{BURSTABLE}/crio-conmon-{ID}.scope", PROCESS, "", "", ""),
         (f"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{SYSTEMD_UID}.slice/cri-containerd-{ID}.scope",
          POD, UID, ID, ""),
         (f"/kubepods.slice/kubepods-pod{SYSTEMD_UID}.slice/cri-containerd-{ID}.scope", POD, UID, ID, ""),
@@ -38,6 +38,12 @@ BURSTABLE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{SY
         # kind: a kubelet inside a container
         (f"/docker/{'a' * 64}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{SYSTEMD_UID}.slice/"
          f"cri-containerd-{ID}.scope", POD, UID, ID, ""),
+        (f"/system.slice/docker-{'a' * 64}.scope/kubelet.slice/kubelet-kubepods.slice/"
+         f"kubelet-kubepods-pod{SYSTEMD_UID}.slice/cri-containerd-{ID}.scope", POD, UID, ID, ""),
+        (f"/system.slice/docker-{'a' * 64}.scope/kubelet.slice/kubelet.service", CONTAINER, "", "a" * 64, ""),
+        # a container inside a pod's container
+        (f"{BURSTABLE}/cri-containerd-{'a' * 64}.scope/docker/{ID}", POD, UID, ID, ""),
+        (f"{BURSTABLE}/cri-containerd-{'a' * 64}.scope/libpod-conmon-{ID}.scope", PROCESS, "", "", ""),
         # cgroupfs driver
         (f"/kubepods/burstable/pod{UID}/{ID}", POD, UID, ID, ""),
         (f"/kubepods/besteffort/pod{UID}/{ID}", POD, UID, ID, ""),
@@ -59,6 +65,17 @@ BURSTABLE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{SY
         (f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope", CONTAINER, "", ID, ""),
         (f"/libpod_parent/libpod-{ID}", CONTAINER, "", ID, ""),
         (f"/machine.slice/libpod-conmon-{ID}.scope", PROCESS, "", "", ""),
+        (f"/machine.slice/libpod-conmon-{'a' * 64}.scope/libpod-{ID}.scope", CONTAINER, "", ID, ""),
+        # containers that hold a whole system
+        ("/lxc.payload.web", CONTAINER, "", "web", ""),
+        ("/lxc.payload.shop_web/system.slice/nginx.service", CONTAINER, "", "shop_web", ""),
+        ("/lxc/web/init.scope", CONTAINER, "", "web", ""),
+        (f"/lxc.payload.web/system.slice/docker-{ID}.scope", CONTAINER, "", ID, ""),
+        (f"{BURSTABLE}/crio-{ID}.scope/lxc.payload.web", POD, UID, "web", ""),
+        ("/lxc.monitor.web", PROCESS, "", "", ""),
+        ("/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service", CONTAINER, "", "web", ""),
+        ("/machine.slice/machine-web.scope/payload", CONTAINER, "", "web", ""),
+        ("/machine.slice/systemd-nspawn@web.service/supervisor", PROCESS, "", "", ""),
         # units
         ("/system.slice/frontend.service", UNIT, "", "", "frontend.service"),
         ("/system.slice/system-getty.slice/getty@tty1.service", UNIT, "", "", "getty@tty1.service"),

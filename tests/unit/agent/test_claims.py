@@ -6,7 +6,15 @@ from plumbline.v1.flow_pb2 import REALM_CLUSTER, REALM_HOST, REALM_NAMESPACE
 from agent.identity.addresses import Claim, HostNetworks, listening_addresses
 from agent.identity.claims import Claims, Listening, Socket
 from agent.identity.networks import host_only_networks
-from agent.identity.sockets import ANY_V4, ANY_V6, V4_MAPPED, local_addresses, tcp_sockets, udp_listeners
+from agent.identity.sockets import (
+    ANY_V4,
+    ANY_V6,
+    V4_MAPPED,
+    local_addresses,
+    tcp_listeners,
+    tcp_sockets,
+    udp_listeners,
+)
 
 
 def v4(text: str) -> bytes:
@@ -44,9 +52,9 @@ def test_an_address_that_moves_closes_the_range_before() -> None:
     book.has_addresses(SECOND_NAMESPACE, [POD_ADDRESS], 50, 60)
     book.owns(SECOND_NAMESPACE, 2, 50, 60)
     assert told(book) == [(1, POD_ADDRESS, 0, 5, 60), (2, POD_ADDRESS, 0, 60, None)]
-    book.gone(1, 70)
+    book.gone({1}, 70)
     assert told(book) == []
-    book.gone(2, 80)
+    book.gone({2}, 80)
     assert told(book) == [(2, POD_ADDRESS, 0, 60, 80)]
 
 
@@ -55,7 +63,7 @@ def test_a_container_that_is_started_again_begins_where_the_one_before_it_ended(
     book.has_addresses(NAMESPACE, [POD_ADDRESS], 5, 9)
     book.owns(NAMESPACE, 1, 5, 9)
     book.take_changes()
-    book.gone(1, 100)
+    book.gone({1}, 100)
     book.has_addresses(NAMESPACE, [POD_ADDRESS], 90, 100)
     book.owns(NAMESPACE, 2, 90, 100)
     assert told(book) == [(1, POD_ADDRESS, 0, 5, 100), (2, POD_ADDRESS, 0, 100, None)]
@@ -74,6 +82,27 @@ def test_a_wildcard_is_every_address_of_its_namespace_also_later_ones() -> None:
     book.stops(socket, 50)
     assert sorted(told(book)) == [(3, OTHER, 80, 20, 50), (3, LOOPBACK, 80, 10, 50)]
     assert book.open() == []
+
+
+def test_nobody_owns_anything_in_a_namespace_that_is_gone() -> None:
+    book = claims()
+    for namespace, endpoint in ((NAMESPACE, 1), (SECOND_NAMESPACE, 2)):
+        book.has_addresses(namespace, [LOOPBACK, v4(f"10.1.0.{endpoint}")], 5, 5)
+        book.owns(namespace, endpoint, 5, 5)
+        book.listens(Socket(namespace, LOOPBACK, 80, 6), Listening(endpoint, 0, 0, "a"), 5)
+    book.take_changes()
+    book.namespaces_gone({NAMESPACE}, 50)
+    assert sorted(told(book)) == [(1, v4("10.1.0.1"), 0, 5, 50), (1, LOOPBACK, 80, 5, 50)]
+    assert book.namespaces() == [SECOND_NAMESPACE] and len(book.listeners) == 1
+    assert book.owner_of_namespace(NAMESPACE) == 0
+
+
+def test_listeners_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.identity.claims.MOST_CLAIMS", 2)
+    book = claims()
+    for port in range(5):
+        book.listens(Socket(NAMESPACE, LOOPBACK, port, 6), Listening(1, 0, 0, "a"), 10)
+    assert (len(book.listeners), book.refused) == (2, 3)
 
 
 def test_another_listener_on_the_same_place_takes_it_over() -> None:
@@ -139,6 +168,9 @@ def test_socket_tables() -> None:
         "   3: cut off"
     )
     listeners, connections = tcp_sockets(tcp)
+    lines = iter(tcp.splitlines())
+    assert list(tcp_listeners(lines)) == listeners
+    assert next(lines).startswith("   2:"), "no more is read than who listens, and who does not"
     assert [(one.address, one.port, one.inode) for one in listeners] == [(LOOPBACK, 8080, 4711)]
     assert [(one.local_address, one.local_port, one.peer_address, one.peer_port, one.inode) for one in connections] == [
         (POD_ADDRESS, 50000, OTHER, 80, 4712)

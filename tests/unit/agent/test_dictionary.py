@@ -79,13 +79,44 @@ def test_idle_flows_leave_the_kernel_when_nothing_is_open_and_lose_their_meaning
     )
     assert (translated["flow"].tolist(), lost) == ([3], 0)
     dictionary.strike_idle(3 * hour)
-    dictionary.forget(26 * hour)
+    dictionary.forget(26 * hour, delivered=True)
     assert dictionary.unknown_flows(
         kernel_columns([{"flow": BIG + 2}, {"flow": BIG + 1}], FLOWS), kernel_columns([], REQUESTS)
     ) == [BIG + 2]
     assert [one.port for one in dictionary.everything()[0]] == [1, 3]
     # An id is never used again.
     assert dictionary.learn_name(BIG, NAME_KIND_ROUTE, "/a", 0) > name
+
+
+def test_flows_of_a_cgroup_that_is_gone_are_forgotten_within_minutes() -> None:
+    """Not the one with an open connection, and not one that counts once more."""
+    dictionary, minute = Dictionary(), 60 * SECOND_NS
+    for one in range(4):
+        dictionary.learn_flow(flow(one + 2, port=one), 1, 0)
+    counted = kernel_columns([{"flow": 2, "connections": 1}], FLOWS)
+    nothing = kernel_columns([], REQUESTS)
+    dictionary.translate(counted, nothing, 0)
+    assert sorted(dictionary.strike([2, 3, 4])) == [3, 4]
+    dictionary.translate(kernel_columns([{"flow": 4}], FLOWS), nothing, minute)
+    dictionary.forget(minute, delivered=True)
+    dictionary.forget(minute + 1, delivered=False)
+    assert dictionary.unknown_flows(kernel_columns([{"flow": one} for one in (2, 3, 4, 5)], FLOWS), nothing) == [3]
+    assert dictionary.flows == 4
+    dictionary.forget(minute + 2, delivered=True)
+    assert dictionary.flows == 3
+
+
+def test_an_outage_does_not_make_the_table_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel does not keep any more is known by its definition alone, which waiting rows may refer to."""
+    monkeypatch.setattr("agent.dictionary.MOST_FLOWS", 2)
+    dictionary = Dictionary()
+    for one in range(5):
+        dictionary.learn_flow(flow(one + 2, command=f"worker-{one}"), 1, 0)
+    dictionary.strike_idle(3600 * SECOND_NS)
+    dictionary.forget(3600 * SECOND_NS, delivered=False)
+    assert len(dictionary.rows()[0]) == 0
+    assert [one.id for one in dictionary.everything()[0]] == [1]
+    assert dictionary.learn_flow(flow(2), 1, 0) == 1
 
 
 def test_what_is_beyond_the_bound_counts_as_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,11 @@ from plumbline.v1.flow_pb2 import (
 )
 
 from agent.identity.addresses import Claim
-from agent.identity.cgroup import find_cgroup_root
-from agent.identity.endpoints import Endpoint
-from agent.identity.host import Host, open_host
+from agent.identity.cgroup import CgroupIdentity, find_cgroup_root
+from agent.identity.endpoints import OTHER_COMMAND, Endpoint, EndpointBook
+from agent.identity.host import Host, _network_of_host, open_host
 from agent.identity.namespaces import own_netns_cookie
+from agent.identity.process import Proc, cgroup_namespace
 from agent.identity.sockets import ANY_V4
 from agent.records import ListenerSeen
 from tests.unit.agent.kernels import CLIENT, LOOPBACK, SERVER, flow
@@ -60,10 +61,14 @@ class Machine:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def start(self, path: str, code: str, own_network: bool = False) -> "subprocess.Popen[str]":
+    def start(
+        self, path: str, code: str, own_network: bool = False, joins: int = 0, address: str = "10.99.7.5"
+    ) -> "subprocess.Popen[str]":
         """Runs Python code in a cgroup, and a network namespace of its own or ours; returns when it is ready."""
-        enter = "unshare --net sh -c 'ip link set lo up && ip addr add 10.99.7.5/32 dev lo && exec \"$@\"' sh"
-        shell = f'echo $$ > {self.cgroup(path)}/cgroup.procs && exec {enter if own_network else ""} "$@"'
+        configure = f"ip link set lo up && ip addr add {address}/32 dev lo"
+        enter = f"unshare --net sh -c '{configure} && exec \"$@\"' sh"
+        enter = f"nsenter --net=/proc/{joins}/ns/net --" if joins else enter if own_network else ""
+        shell = f'echo $$ > {self.cgroup(path)}/cgroup.procs && exec {enter} "$@"'
         process = subprocess.Popen(
             ["/bin/sh", "-c", shell, "sh", sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
         )
@@ -252,6 +257,53 @@ def test_a_socket_is_in_its_own_namespace_also_when_its_process_is_gone(machine:
     assert server(15, 0, elsewhere).id == first.id
 
 
+def test_a_namespace_is_forgotten_when_nobody_is_in_it(machine: Machine) -> None:
+    """The next one that gets its number may be a pod's; one that another process is still in stays."""
+    first = machine.start("system.slice/alone.service", LISTEN, own_network=True)
+    namespace = Path(f"/proc/{first.pid}/ns/net").stat().st_ino
+    second = machine.start(
+        "user.slice/session-1.scope", "import time\nprint('ready', flush=True)\ntime.sleep(60)\n", joins=first.pid
+    )
+    host = host_of(machine)
+    host.read(START_NS)
+    assert namespace in host.claims.namespaces()
+    machine.end(first)
+    host.refresh(2_000)
+    assert namespace in host.claims.namespaces()
+    machine.end(second)
+    host.refresh(3_000)
+    assert namespace not in host.claims.namespaces()
+    assert claims_on(host, 18080) == []
+
+
+def test_cgroups_that_came_and_went_are_forgotten_a_look_later(machine: Machine) -> None:
+    host = host_of(machine)
+    host.read(START_NS)
+    short, kept = machine.cgroup("short.service"), machine.cgroup("kept.service")
+    ids = {one: one.stat().st_ino for one in (short, kept)}
+    host.refresh(2_000)
+    assert set(host.named_cgroups()) == set(ids.values())
+    short.rmdir()
+    host.refresh(3_000)
+    assert host.forget_cgroups() == set()
+    assert host.forget_cgroups() == {ids[short]}
+    assert host.named_cgroups() == [ids[kept]]
+    assert host.forget_cgroups() == set()
+
+
+def test_endpoints_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.identity.endpoints.MOST_ENDPOINTS", 2)
+    book = EndpointBook()
+    known = [book.process(f"worker-{one}", "/", 7) for one in range(2)]
+    for one in range(3):
+        assert book.process(f"late-{one}", "/", 7).command == OTHER_COMMAND
+    assert (
+        book.named(CgroupIdentity(ENDPOINT_KIND_UNIT, unit="late.service"), "/late.service", 7).command == OTHER_COMMAND
+    )
+    assert (book.refused, len(book.all())) == (4, 3)
+    assert book.process("worker-0", "/", 7) == known[0]
+
+
 def test_a_process_is_called_by_its_name_and_by_what_the_kernel_noted_when_it_is_gone(machine: Machine) -> None:
     process = machine.start("misc", LISTEN.replace("18080", "18088").replace("18081", "18089"))
     cgroup_id = (machine.root / "misc").stat().st_ino
@@ -297,3 +349,122 @@ def test_the_test_machine_has_the_ports_free() -> None:
     for port in range(18080, 18094):
         with socket.create_server(("127.0.0.1", port)):
             pass
+
+
+WAIT = "import time; print('ready', flush=True); time.sleep(60)"
+OTHER_POD = POD.replace("11111111", "22222222").replace(CONTAINER, "d" * 64)
+
+
+def test_a_namespace_with_the_number_of_one_that_is_gone_is_another_one(machine: Machine) -> None:
+    """The kernel gives the lowest free number, so that the next pod often has that of the last one."""
+    host = host_of(machine)
+    host.read(START_NS)
+    first = machine.start(POD, WAIT, own_network=True)
+    number = Path(f"/proc/{first.pid}/ns/net").stat().st_ino
+    host.endpoint_of(flow(2, cgroup_id=id_of(machine, POD), local_address=POD_ADDRESS, process_id=first.pid), START_NS)
+    machine.end(first)
+    wait_for(lambda: removed(machine.root / POD))
+    second = with_number(machine, number)
+    address = POD_ADDRESS[:-1] + bytes([6])
+    one = flow(3, cgroup_id=id_of(machine, OTHER_POD), local_address=address, process_id=second.pid)
+    endpoint = host.endpoint_of(one, START_NS + 10**9)
+    assert [claim.endpoint for claim in host.claims.open() if claim.place.address == address] == [endpoint.id]
+    assert not [claim for claim in host.claims.open() if claim.place.address == POD_ADDRESS]
+
+
+def test_what_is_told_late_of_a_pod_that_is_gone_takes_nothing_from_the_next_one(machine: Machine) -> None:
+    """Its last connections are counted when another pod is in a namespace with that number already."""
+    host = host_of(machine)
+    host.read(START_NS)
+    first = machine.start(POD, WAIT, own_network=True)
+    gone = {"cgroup_id": id_of(machine, POD), "process_id": first.pid}
+    number = Path(f"/proc/{first.pid}/ns/net").stat().st_ino
+    before = host.endpoint_of(flow(2, local_address=POD_ADDRESS, **gone), START_NS)
+    machine.end(first)
+    wait_for(lambda: removed(machine.root / POD))
+    second = with_number(machine, number)
+    cgroup_id = id_of(machine, OTHER_POD)
+    host.listener(ListenerSeen(cgroup_id, ANY_V4, 18080, 6, "python", second.pid, START_NS + 10**9))
+    claims = host.claims.open()
+    assert {claim.place.address for claim in claims} == {LOOPBACK, POD_ADDRESS[:-1] + bytes([6])}
+    late = START_NS + 2 * 10**9
+    for address in (LOOPBACK, POD_ADDRESS):
+        for role in (CLIENT, SERVER):
+            one = flow(9, local_address=address, port=18080, role=role, **gone)
+            assert host.endpoint_of(one, late).id == before.id
+    assert host.claims.open() == claims
+
+
+def id_of(machine: Machine, path: str) -> int:
+    return (machine.root / path).stat().st_ino
+
+
+def removed(cgroup: Path) -> bool:
+    try:
+        cgroup.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def with_number(machine: Machine, number: int) -> "subprocess.Popen[str]":
+    """Others on this machine take numbers too, so it may need more than one attempt."""
+    for _ in range(50):
+        started = machine.start(OTHER_POD, WAIT, own_network=True, address="10.99.7.6")
+        if Path(f"/proc/{started.pid}/ns/net").stat().st_ino == number:
+            return started
+        machine.end(started)
+    raise AssertionError(f"the kernel did not give the number {number} again")
+
+
+OWN, FIRST = 21, 22
+
+
+class Shown(Proc):
+    """What /proc says in a pod, or not in one."""
+
+    def __init__(self, own_cgroup: str, first: int) -> None:
+        super().__init__()
+        self._own_cgroup, self._first = own_cgroup, first
+
+    def cgroup_path(self, pid: int | str) -> str:
+        return self._own_cgroup
+
+    def network_namespace(self, pid: int | str) -> int:
+        return self._first if pid == "1" else OWN
+
+
+@pytest.mark.parametrize(
+    ("own_cgroup", "first", "network"),
+    [
+        ("/system.slice/plumbline-agent.service", FIRST, ("self", OWN)),
+        (f"/{POD}", FIRST, ("1", FIRST)),
+        (f"/{POD}", 0, ("self", 0)),
+    ],
+    ids=["on a host", "in a pod", "in a pod, the first process hidden"],
+)
+def test_the_hosts_network_is_not_that_of_our_own_pod(own_cgroup: str, first: int, network: tuple[str, int]) -> None:
+    assert _network_of_host(Shown(own_cgroup, first), OWN) == network
+
+
+def test_in_a_cgroup_namespace_of_our_own_others_have_their_paths_too(machine: Machine) -> None:
+    """As in a container of a node with cgroup v2 alone, which has the node's hierarchy mounted."""
+    other = machine.start("kubepods.slice/other", "import time; print('ready', flush=True); time.sleep(60)")
+    assert MOUNT is not None
+    look = (
+        "import os, sys; from pathlib import Path; from agent.identity.process import Proc, cgroup_namespace\n"
+        "mount, shown = Path(sys.argv[1]), Proc().cgroup_path(os.getpid())\n"
+        "namespace = cgroup_namespace(mount, shown, os.getpid())\n"
+        "print(shown, namespace, Proc(cgroup_namespace=namespace).cgroup_path(int(sys.argv[2])))\n"
+    )
+    own = machine.cgroup("kubepods.slice/own/inner")
+    enter = f'echo $$ > {own}/cgroup.procs && exec unshare --cgroup "$@"'
+    words = ["sh", "-c", enter, "sh", sys.executable, "-c", look, str(MOUNT), str(other.pid)]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    below = f"/{machine.root.name}/kubepods.slice"
+    assert said == ["/", f"{below}/own/inner", f"{below}/other"]
+
+
+def test_without_one_nothing_changes(machine: Machine) -> None:
+    assert MOUNT is not None
+    assert cgroup_namespace(MOUNT, Proc().cgroup_path(os.getpid()) or "/", os.getpid()) == "/"

@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import pytest
 from plumbline.v1.flow_pb2 import NAME_KIND_HOST, NAME_KIND_ROUTE, PROTOCOL_HTTP, DnsAnswer
 
 from agent import pipeline
+from agent.identity.cgroup import find_cgroup_root
 from agent.records import DnsSeen, Kernel, KernelRefused, ListenerSeen, NameSeen
 from agent.settings import Settings
+from agent.upgrade import OpenKernel
 from tests.unit.agent.aggregators import FakeDisk, Reports, serve, until
 from tests.unit.agent.kernels import LOOPBACK, SERVER, ScriptedKernel, flow
 
@@ -31,7 +33,7 @@ def with_agent(test: Test, **flags: Any) -> int:
         kernel, disk, stop = ScriptedKernel(), FakeDisk(), asyncio.Event()
         server, address = await serve(Reports(disk))
         settings = Settings(host="alpha", aggregator=address, **flags)
-        agent = asyncio.create_task(pipeline.run(settings, stop, lambda _: kernel))
+        agent = asyncio.create_task(pipeline.run(settings, stop, lambda *_: kernel))
         try:
             await until(lambda: kernel.drains or agent.done())
             await test(kernel, disk)
@@ -177,6 +179,24 @@ def test_answers_of_dns_and_listeners_are_told() -> None:
     assert with_agent(test) == 0
 
 
+def test_coverage_is_of_what_others_say() -> None:
+    """Own reports are not understood: they would be all there is on a quiet host."""
+
+    async def test(kernel: ScriptedKernel, disk: FakeDisk) -> None:
+        kernel.see(flow(BIG + 1, process_id=os.getpid()), flow(BIG + 2, port=41999))
+        kernel.count(
+            [
+                {"flow": BIG + 1, "bytes_sent": 9_000},
+                {"flow": BIG + 2, "bytes_sent": 60, "bytes_received": 40, "parsed_bytes": 25},
+            ]
+        )
+        await until(lambda: any(batch.flows.flow for batch in disk.batches))
+        await until(lambda: any(batch.HasField("host_status") for batch in disk.batches))
+        assert min(batch.host_status.coverage for batch in disk.batches if batch.HasField("host_status")) == 0.25
+
+    assert with_agent(test) == 0
+
+
 def test_metrics_and_health(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -212,11 +232,11 @@ def test_metrics_and_health(capsys: pytest.CaptureFixture[str]) -> None:
     assert [(one["reason"], one["count"]) for one in told if one["event"] == "losing"] == [("ring_full", 2)]
 
 
-def run_alone(settings: Settings, open_kernel: Callable[[Path], Kernel]) -> int:
+def run_alone(settings: Settings, open_kernel: OpenKernel) -> int:
     return asyncio.run(pipeline.run(settings, asyncio.Event(), open_kernel))
 
 
-def refusing(_: Path) -> Kernel:
+def refusing(*_: object) -> Kernel:
     raise KernelRefused("the kernel does not permit BPF programs here", "run it as root")
 
 
@@ -248,16 +268,30 @@ def test_a_taken_port_for_metrics_is_said(capsys: pytest.CaptureFixture[str]) ->
     assert (last["event"], last["address"], last["reason"]) == ("metrics_refused", address, "Address already in use")
 
 
-def test_an_idle_agent_only_says_that_it_lives() -> None:
+@pytest.fixture
+def idle_root() -> Iterator[Path]:
+    """A cgroup of which nobody else knows, with a unit of its own."""
+    mount = find_cgroup_root(Path("/proc/self/mounts").read_text())
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("needs root and a cgroup v2 hierarchy: run it with sudo")
+    root = mount / f"plumbline-idle-{os.getpid()}"
+    (root / "idle.service").mkdir(parents=True)
+    yield root
+    (root / "idle.service").rmdir()
+    root.rmdir()
+
+
+def test_an_idle_agent_only_says_that_it_lives_and_what_there_is(idle_root: Path) -> None:
     async def test(kernel: ScriptedKernel, disk: FakeDisk) -> None:
         await until(lambda: disk.batches)
         before: Sequence[Any] = list(disk.batches)
         await asyncio.sleep(2.5)
         later = disk.batches[len(before) :]
         assert 1 <= len(later) <= 2
-        assert all(batch.ByteSize() < 400 and not batch.buckets for batch in later)
+        assert all(batch.ByteSize() < 500 and not batch.flows.flow for batch in later)
+        assert all(len(batch.resources.endpoint) <= 4 for batch in later)
 
-    assert with_agent(test, interval_seconds=0.1) == 0
+    assert with_agent(test, interval_seconds=0.1, cgroup_root=idle_root) == 0
 
 
 def test_a_kernel_that_breaks_ends_the_agent_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +325,7 @@ def test_an_agent_ends_at_once_also_when_its_aggregator_ends_with_it() -> None:
         kernel, stop = ScriptedKernel(), asyncio.Event()
         server, address = await serve(Reports(FakeDisk()))
         agent = asyncio.create_task(
-            pipeline.run(Settings(host="alpha", aggregator=address, interval_seconds=0.1), stop, lambda _: kernel)
+            pipeline.run(Settings(host="alpha", aggregator=address, interval_seconds=0.1), stop, lambda *_: kernel)
         )
         await until(lambda: len(kernel.drains) > 2)
         stop.set()

@@ -14,7 +14,8 @@ import pytest
 from plumbline.v1.flow_pb2 import FlowDefinition
 
 from agent import report
-from agent.outbox import Outbox, Status
+from agent.outbox import Outbox
+from agent.packing import Status
 from agent.reachability import Reachability
 from agent.report import Introduction, Reporter
 from agent.settings import Settings, WrongSettings
@@ -128,6 +129,30 @@ def test_an_aggregator_that_comes_later_and_goes_and_comes_back() -> None:
         assert sending.events() == ["aggregator_away", "aggregator_connected", "aggregator_away", "aggregator_back"]
         assert sending.last()["away_seconds"] >= 0.5
         assert disk.connections == {1: 21}
+        await sending.end()
+        await server.stop(None)
+
+    run(test)
+
+
+def test_an_aggregator_whose_disk_was_damaged_is_told_the_definitions_again_and_no_count_twice() -> None:
+    async def test() -> None:
+        disk = FakeDisk()
+        reports = Reports(disk)
+        server, address = await serve(reports)
+        sending = Sending(Settings(aggregator=address))
+        sending.define()
+        sending.count(5)
+        await until(lambda: sending.outbox.empty)
+        await server.stop(None)
+        sending.count(7)
+        disk.flows.clear()
+        reports.definitions_lost = True
+        server, _ = await serve(reports, address)
+        await until(lambda: sending.outbox.empty)
+        assert disk.connections == {1: 12}
+        assert set(disk.flows) == {1}
+        assert "aggregator_forgot" not in sending.events()
         await sending.end()
         await server.stop(None)
 

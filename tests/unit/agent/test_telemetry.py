@@ -12,7 +12,8 @@ import pytest
 from plumbline.v1.flow_pb2 import PROTOCOL_DNS, PROTOCOL_HTTP, PROTOCOL_TCP
 
 from agent.metrics import serve
-from agent.outbox import Outbox, Status
+from agent.outbox import Outbox
+from agent.packing import Status
 from agent.reachability import Reachability
 from agent.telemetry import Telemetry
 from telemetry.log import Form, Log

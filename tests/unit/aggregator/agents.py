@@ -21,6 +21,8 @@ from aggregator.settings import Settings
 
 BEGIN: Final = 1_767_000_000  # what tests call second 0
 HOST_NAMESPACE: Final = 1
+# Every kind of resource.
+ALL_KNOWN: Final = 0b11110
 Rows = list[dict[str, int]]
 
 
@@ -68,6 +70,7 @@ class Agent:
         self.message = flow.Batch()
         self.flows: Rows = []
         self.requests: Rows = []
+        self.resources: Rows = []
 
     # --- who is on the host ---
 
@@ -118,6 +121,11 @@ class Agent:
     def serves(self, server: int, peer: str, port: int, requests: int = 0, local: str = "", **more: int) -> None:
         self._exchanged(flow.ROLE_SERVER, server, peer, port, requests, local, more)
 
+    def uses(self, endpoint: int, known: int = ALL_KNOWN, **columns: int) -> None:
+        """Resources; the memory it has is the most that it had, unless told."""
+        most = columns.get("memory_bytes", 0)
+        self.resources.append({"endpoint": endpoint, "known": known, "memory_most_bytes": most, **columns})
+
     def exchanges(self, endpoint: int, peer: str, port: int, **more: int) -> None:
         """Over a connection of which nobody knows who opened it."""
         self._exchanged(flow.ROLE_UNSPECIFIED, endpoint, peer, port, 0, "", more)
@@ -157,6 +165,10 @@ class Agent:
             self.message.names.add(id=self._ids[key], kind=kind, text=text)
         return self._ids[key]
 
+    def target(self, text: str) -> int:
+        """As a proxy is asked."""
+        return self.name(text, flow.NAME_KIND_TARGET)
+
     # --- and says ---
 
     def stamp(self, second: float) -> Timestamp:
@@ -176,7 +188,7 @@ class Agent:
 
     def batch(self, begin: float, end: float) -> flow.Batch:
         """All that was collected, as of one bucket of time, with the host's status at its end."""
-        batch, flows, requests = self.message, self.flows, self.requests
+        batch, flows, requests, resources = self.message, self.flows, self.requests, self.resources
         self._empty()
         self.sequence += 1
         batch.sequence = self.sequence
@@ -185,6 +197,7 @@ class Agent:
         bucket.to.CopyFrom(self.stamp(end))
         batch.flows.CopyFrom(wire.pack_flows(pack(flows, wire.FLOW_TYPES)))
         batch.requests.CopyFrom(wire.pack_requests(pack(requests, wire.REQUEST_TYPES)))
+        batch.resources.CopyFrom(wire.pack_resources(pack(resources, wire.RESOURCE_TYPES)))
         batch.host_status.CopyFrom(flow.HostStatus(time=self.stamp(end), coverage=1.0, addresses=self.addresses))
         batch.sent.CopyFrom(self.stamp(end))
         return batch

@@ -182,7 +182,7 @@ def test_who_opened_is_never_guessed(two: Two) -> None:
     assert not topology.edges
     assert [dict(host.dropped) for host in topology.hosts if host.dropped] == [{"direction_unknown_bytes": 330}]
     # A flow is defined once; a restored estate knows it still.
-    two.world.estate = Estate.restore(two.world.settings, two.world.estate.checkpoint())
+    two.world.estate = Estate.restore(two.world.settings, two.world.estate.checkpoint().content())
     two.alpha.exchanges(two.web, BETA, 80, bytes_sent=5)
     two.alpha.tells()
     assert [dict(host.dropped) for host in two.world.topology().hosts if host.dropped] == [
@@ -206,6 +206,31 @@ def test_an_end_whose_agent_begins_under_load_counts_nothing_twice(two: Two) -> 
     assert (edge.requests, edge.client_side.requests, edge.server_side.requests) == (31, 31, 26)
 
 
+def test_a_long_first_row_does_not_outweigh_an_end_that_was_there_all_the_time(two: Two) -> None:
+    """On a busy host an agent's first interval may have begun long before the other end's agent did, and before all
+    traffic. Then the server's agent is killed: the client's numbers are the whole ones."""
+    two.serve(10)
+    two.beta.tells(0, 3.2)
+    for begin, calls in ((2, 6), (3, 4)):
+        two.call(calls)
+        two.alpha.tells(begin, begin + 1)
+    two.serve(3)
+    two.beta.tells(3.2, 5)
+    two.call(8)
+    two.alpha.tells(4, 6)
+    two.call(10)
+    two.alpha.tells(10, 11)
+    two.beta.restart()
+    two.beta.listens(two.beta.unit("shop"), BETA, 80, since=20)
+    two.serve(5)
+    two.call(5)
+    two.alpha.tells(20, 21)
+    two.beta.tells(20, 21)
+    for now in (22, 200):
+        two.world.estate.age(ns(now))
+        assert two.world.requests(now)[PAIR] == 33
+
+
 def test_an_end_whose_agent_begins_late_leaves_the_others_numbers(two: Two) -> None:
     two.serve(1)
     two.beta.tells(0, 1)
@@ -215,3 +240,38 @@ def test_an_end_whose_agent_begins_late_leaves_the_others_numbers(two: Two) -> N
     two.alpha.tells(1.6, 2.6)
     edge = two.world.edges(4)[PAIR]
     assert (edge.requests, edge.client_side.requests, edge.server_side.requests) == (11, 6, 11)
+
+
+def test_a_total_does_not_step_back_while_an_end_that_was_silent_tells_what_it_owes() -> None:
+    """The other end's numbers had taken its place."""
+    world = World()
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    beta.listens(beta.unit("shop"), "10.0.0.2", 80)
+    totals = []
+
+    def tell_both(begin: int, at: int) -> None:
+        tell_alpha(begin, at)
+        tell_beta(begin, at)
+
+    def tell_alpha(begin: int, at: int) -> None:
+        alpha.calls(alpha.unit("web"), "10.0.0.2", 80, 10)
+        alpha.tells(begin, begin + 1, at)
+
+    def tell_beta(begin: int, at: int) -> None:
+        beta.serves(beta.unit("shop"), "10.0.0.1", 80, 10, local="10.0.0.2")
+        beta.tells(begin, begin + 1, at)
+
+    for begin in range(20):
+        (tell_both if begin < 5 else tell_alpha)(begin, begin + 1)
+        totals.append(sum(world.requests(begin + 1).values()))
+    assert totals[-1] == 200
+    world.estate.hello(beta.hello(20), ns(20))
+    totals.append(sum(world.requests(20).values()))
+    for begin in range(5, 20):
+        beta.serves(beta.unit("shop"), "10.0.0.1", 80, 10, local="10.0.0.2")
+        owed = beta.batch(begin, begin + 1)
+        owed.sent.CopyFrom(beta.stamp(20))
+        world.deliver(beta, owed, 20)
+        totals.append(sum(world.requests(20).values()))
+    # Until it is stale, what it will tell soon is waited for.
+    assert (totals[10:], totals[-1]) == (sorted(totals[10:]), 200)

@@ -17,6 +17,9 @@ class Folder:
     def names(self) -> list[str]:
         return sorted(path.name for path in self.path.iterdir())
 
+    def save(self, position: int, content: bytes) -> int:
+        return self.checkpoints.save(position, lambda file: file.write(content))
+
     def newest(self) -> Path:
         return max(self.path.glob("checkpoint-*.bin"))
 
@@ -31,20 +34,20 @@ def folder(tmp_path: Path) -> Folder:
 
 def test_the_newest_two_are_kept_and_the_older_one_says_where_to_cut(folder: Folder) -> None:
     assert folder.usable() == []
-    assert [folder.checkpoints.save(position, str(position).encode()) for position in (5, 70, 900)] == [0, 5, 70]
+    assert [folder.save(position, str(position).encode()) for position in (5, 70, 900)] == [0, 5, 70]
     assert folder.usable() == [(900, b"900"), (70, b"70")]
 
 
 def test_a_checkpoint_at_one_position_is_written_again(folder: Folder) -> None:
-    folder.checkpoints.save(5, b"old")
-    folder.checkpoints.save(5, b"new")
+    folder.save(5, b"old")
+    folder.save(5, b"new")
     assert folder.usable() == [(5, b"new")]
 
 
 @pytest.mark.parametrize("byte", [0, 8, 15, 16, 20, 24])
 def test_a_flipped_bit_anywhere_is_told_and_the_older_one_is_used(folder: Folder, byte: int) -> None:
-    folder.checkpoints.save(5, b"older")
-    folder.checkpoints.save(70, b"newer")
+    folder.save(5, b"older")
+    folder.save(70, b"newer")
     content = bytearray(folder.newest().read_bytes())
     content[byte] ^= 1
     folder.newest().write_bytes(content)
@@ -53,8 +56,8 @@ def test_a_flipped_bit_anywhere_is_told_and_the_older_one_is_used(folder: Folder
 
 
 def test_half_a_file_is_told_and_left_out(folder: Folder) -> None:
-    folder.checkpoints.save(5, b"older")
-    folder.checkpoints.save(70, b"newer")
+    folder.save(5, b"older")
+    folder.save(70, b"newer")
     whole = folder.newest().read_bytes()
     for size in range(len(whole)):
         folder.newest().write_bytes(whole[:size])
@@ -62,9 +65,9 @@ def test_half_a_file_is_told_and_left_out(folder: Folder) -> None:
 
 
 def test_a_full_disk_leaves_the_last_one_and_no_litter(folder: Folder) -> None:
-    folder.checkpoints.save(5, b"older")
+    folder.save(5, b"older")
     before = folder.names()
     with disk_that_ends_at(1000), pytest.raises(OSError, match="large"):
-        folder.checkpoints.save(70, bytes(5000))
+        folder.save(70, bytes(5000))
     assert folder.names() == before
     assert folder.usable() == [(5, b"older")]

@@ -53,6 +53,22 @@ def two() -> Two:
     return Two()
 
 
+def test_an_answer_that_goes_on_for_ever_makes_its_route_a_stream_and_counts_once(two: Two) -> None:
+    events, chat, plain = (two.alpha.name(text, flow.NAME_KIND_ROUTE) for text in ("/events", "/chat", "/plain"))
+    for name, code, count, outcome in (
+        (events, 200, 3, flow.OUTCOME_ANSWERED),
+        (events, 200, 3, flow.OUTCOME_STREAMED),
+        (chat, 101, 2, flow.OUTCOME_ANSWERED),
+        (plain, 200, 7, flow.OUTCOME_ANSWERED),
+    ):
+        two.client(count, name=name, code=code, outcome=outcome)
+    edge = two.edges()["http"]
+    assert (edge.requests, edge.statuses.s2xx, edge.statuses.other) == (12, 10, 2)
+    assert edge.client_side.requests == 12
+    routes = {route.route: (getattr(route, "class"), route.requests) for route in edge.routes}
+    assert routes == {"/events": ("stream", 3), "/chat": ("stream", 2), "/plain": ("call", 7)}
+
+
 def test_http_errors_are_the_servers_and_the_clients_are_apart(two: Two) -> None:
     for code, count in (
         (200, 1),
@@ -132,6 +148,16 @@ def test_turns_of_what_no_parser_knows_are_no_requests(two: Two) -> None:
 def test_coverage_is_the_share_of_bytes_that_was_understood(two: Two) -> None:
     two.both(0, bytes_sent=600, bytes_received=400, parsed_bytes=250)
     assert two.edges()["tcp"].coverage == 0.25
+
+
+def test_a_hosts_coverage_leaves_plumblines_own_reports_out(two: Two) -> None:
+    """They are not understood, and on a quiet host there is little else."""
+    two.both(0, bytes_sent=600, bytes_received=400, parsed_bytes=250)
+    for agent in (two.alpha, two.world.agent("gamma", "10.0.0.3")):
+        own = agent.endpoint(flow.ENDPOINT_KIND_PROCESS, command="plumb")
+        agent.calls(own, BETA, 7170, bytes_sent=5000)
+        agent.tells()
+    assert {host.name: host.coverage for host in two.world.topology().hosts} == {"alpha": 0.25, "gamma": 1.0}
 
 
 def test_the_address_that_was_asked_for_is_kept_where_translation_led_elsewhere() -> None:

@@ -163,7 +163,7 @@ def test_flows_beyond_the_bound_keep_their_sums_and_those_known_stay() -> None:
         for count, peer in ((1, "192.0.2.7"), (20, "192.0.2.8"), (300, "192.0.2.9")):
             alpha.calls(alpha.unit("web"), peer, 80, count)
         alpha.tells(epoch, epoch + 1)
-    assert world.requests() == {PAIR: 2, ("alpha/web", "::"): 640}
+    assert world.requests() == {PAIR: 2, ("alpha/web", "(other)"): 640}
     assert world.estate.dropped()["flows_full"] == 4
 
 
@@ -180,7 +180,7 @@ def test_an_agent_may_count_up_as_far_as_it_likes_and_it_takes_no_room(alpha: Ag
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
-    edge = alpha.world.edges(5)["alpha/far", "::"]
+    edge = alpha.world.edges(5)["alpha/far", "(outside)"]
     assert [(route.route, route.requests) for route in edge.routes] == [("/far", 30)]
 
 

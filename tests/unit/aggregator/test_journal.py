@@ -1,6 +1,7 @@
 """The journal through crashes, damage, a full disk and a second process: what was acknowledged is replayed, once."""
 
 import multiprocessing
+import random
 import resource
 import shutil
 from collections.abc import Iterator
@@ -105,21 +106,104 @@ def test_a_tail_torn_at_any_byte_costs_the_last_record_alone(tmp_path: Path) -> 
         journal.close()
 
 
-def test_a_flipped_bit_ends_its_segment_and_is_told_with_its_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("byte", [0, 3, 4, 8, 30], ids=["length", "length's top", "checksum", "kind", "body"])
+def test_a_flipped_bit_costs_its_record_alone_which_is_kept_beside(tmp_path: Path, byte: int) -> None:
     with opened(tmp_path, segment_bytes=150) as journal:
         ends = [journal.append(record(number)) for number in range(6)]
-    damaged, *rest = segments(tmp_path)
+    damaged = segments(tmp_path)[0]
     content = bytearray(damaged.read_bytes())
-    content[ends[0] + 30] ^= 4
+    content[ends[0] + byte] ^= 4
     damaged.write_bytes(content)
     damages = Damages()
     journal = FileJournal(tmp_path, damages, 150)
-    in_damaged = int(rest[0].stem.removeprefix("journal-"))
-    left = [record(number) for number, end in enumerate(ends) if end <= ends[0] or end > in_damaged]
-    assert replayed(journal) == left
-    assert damages.told == [(damaged.name, ends[0], len(content) - ends[0], "checksum differs")]
+    assert replayed(journal) == [record(number) for number in range(6) if number != 1]
+    ((name, at, cut, _),) = damages.told
+    assert (name, at, cut) == (damaged.name, ends[0], ends[1] - ends[0])
+    assert (tmp_path / f"quarantine-{ends[0]:020d}.bin").read_bytes() == content[ends[0] : ends[1]]
     assert journal.position == ends[-1]
     journal.close()
+
+
+def test_what_looks_like_a_record_inside_another_is_none(tmp_path: Path) -> None:
+    """Agents choose payloads: one may hold whole records of an earlier journal, or of its own making."""
+    with opened(tmp_path / "forged") as journal:
+        journal.append(record(7))
+        journal.append(record(8))
+    forged = segments(tmp_path / "forged")[0].read_bytes()
+    with opened(tmp_path) as journal:
+        journal.append(record(1))
+        begin = journal.position
+        journal.append(JournalRecord(RecordKind.BATCH, "default/liar", 1, 1, forged * 3))
+        journal.append(record(2))
+    (file,) = segments(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[begin] ^= 1
+    file.write_bytes(content)
+    with opened(tmp_path) as journal:
+        assert replayed(journal) == [record(1), record(2)]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_segment_that_is_shorter_or_gone_is_told(tmp_path: Path, which: int) -> None:
+    with opened(tmp_path, segment_bytes=150) as journal:
+        ends = [journal.append(record(number)) for number in range(8)]
+    bases = [int(one.stem.removeprefix("journal-")) for one in segments(tmp_path)]
+    file = segments(tmp_path)[which]
+    left = [record(number) for number, end in enumerate(ends) if not bases[which] < end <= bases[which + 1]]
+    for change in (lambda: file.write_bytes(b""), file.unlink):
+        change()
+        damages = Damages()
+        journal = FileJournal(tmp_path, damages, 150)
+        assert replayed(journal) == left
+        assert sum(cut for _, _, cut, _ in damages.told) == bases[which + 1] - bases[which]
+        assert journal.position == ends[-1]
+        journal.close()
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """One of the ways in which disks and people spoil a file."""
+    at, length = chance.randrange(len(content)), chance.randrange(1, 60)
+    match chance.randrange(6):
+        case 0:
+            return content[:at]
+        case 1:
+            flipped = bytearray(content)
+            for _ in range(chance.randrange(1, 4)):
+                flipped[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+            return bytes(flipped)
+        case 2:
+            return content[:at] + bytes(length) + content[at + length :]
+        case 3:
+            return content[:at] + chance.randbytes(length) + content[at:]
+        case 4:
+            return content[:at] + content[at + length :]
+        case _:
+            return content[:at] + content[max(0, at - length) :]
+
+
+def test_of_a_thousand_spoiled_files_each_gives_what_is_whole_in_it_and_nothing_else(tmp_path: Path) -> None:
+    with opened(tmp_path / "whole") as journal:
+        ends = [journal.append(record(number, 10 + 7 * number % 50)) for number in range(12)]
+    content = segments(tmp_path / "whole")[0].read_bytes()
+    whole = [record(number, 10 + 7 * number % 50) for number in range(12)]
+    chance = random.Random(4)
+    folder = tmp_path / "spoiled"
+    folder.mkdir()
+    file = folder / "journal-00000000000000000000.log"
+    for number in range(1000):
+        spoiled = mutated(content, chance)
+        file.write_bytes(spoiled)
+        damages = Damages()
+        journal = FileJournal(folder, damages)
+        found = replayed(journal)
+        differ = (at for at, (old, new) in enumerate(zip(content, spoiled, strict=False)) if old != new)
+        untouched = next(differ, min(len(content), len(spoiled)))
+        assert found == sorted(found, key=whole.index), number
+        assert found[: sum(end <= untouched for end in ends)] == whole[: sum(end <= untouched for end in ends)], number
+        assert found == whole or damages.told or len(spoiled) in (0, *ends), number
+        journal.append(record(99))
+        assert replayed(journal) == [*found, record(99)]
+        journal.close()
 
 
 @settings(max_examples=60, deadline=None)

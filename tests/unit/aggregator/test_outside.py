@@ -1,10 +1,14 @@
 """Names of what is outside: the Host that was asked for, else what DNS had told this very client."""
 
+import pickle
+
 import pytest
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.resolve.names import host_name
+from aggregator.estate import Estate
+from aggregator.records import Told
+from aggregator.resolve.names import DnsMemory, host_name
 from tests.unit.aggregator.agents import World
 
 PEER = "192.0.2.7"
@@ -116,3 +120,84 @@ def test_a_protocol_of_a_later_contract_is_an_edge_of_its_own(world: World) -> N
 )
 def test_what_is_a_name(text: str, name: str) -> None:
     assert host_name(text) == name
+
+
+def test_what_a_proxy_was_asked_for_is_called_and_the_proxy_is_the_way(world: World) -> None:
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    web, proxy = alpha.unit("web"), beta.unit("proxy")
+    beta.listens(proxy, "10.0.0.2", 3128)
+    alpha.calls(web, "10.0.0.2", 3128, 3, host=alpha.target("Api.Test"), connections=4, operation=8)
+    alpha.calls(web, "10.0.0.2", 3128, 2, host=alpha.target("api.test"), operation=8, code=403)
+    alpha.calls(web, "10.0.0.2", 3128, 1, host=alpha.target("192.0.2.9"))
+    beta.serves(proxy, "10.0.0.1", 3128, 6, connections=6)
+    beta.told(proxy, "api.test", PEER)
+    beta.calls(proxy, PEER, 443, connections=5)
+    alpha.tells()
+    beta.tells()
+    edges = world.edges()
+    way, behind = edges["alpha/web", "beta/proxy"], edges["alpha/web", "api.test"]
+    assert (way.requests, way.connections, way.way, list(way.through)) == (6, 6, True, [])
+    assert (behind.requests, behind.connections, behind.way, list(behind.through)) == (5, 0, False, ["beta/proxy"])
+    assert (way.errors, behind.errors, behind.client_errors) == (0, 2, 0)
+    assert sum(route.errors for route in behind.routes) == 2
+    assert edges["beta/proxy", "api.test"].connections == 5
+    assert world.nodes()["api.test"].name_source == "proxy"
+    assert edges.keys() == {("alpha/web", "beta/proxy"), ("alpha/web", "api.test"), ("beta/proxy", "api.test")}
+
+
+def test_a_proxy_outside_keeps_its_own_name(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    web = alpha.unit("web")
+    alpha.told(web, "proxy.test", PEER)
+    alpha.calls(web, PEER, 3128, 3, host=alpha.target("api.test"), connections=3)
+    alpha.tells()
+    edges = world.edges()
+    assert {pair[1]: (edge.requests, edge.connections, edge.way) for pair, edge in edges.items()} == {
+        "proxy.test": (3, 3, True),
+        "api.test": (3, 0, False),
+    }
+
+
+def test_a_server_that_is_asked_for_by_its_own_name_is_no_proxy(world: World) -> None:
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    web, shop = alpha.unit("web"), beta.unit("shop")
+    beta.listens(shop, "10.0.0.2", 80)
+    alpha.told(web, "shop.test", "10.0.0.2")
+    alpha.told(web, "api.test", PEER)
+    alpha.calls(web, "10.0.0.2", 80, 3, host=alpha.target("shop.test"))
+    alpha.calls(web, PEER, 80, 2, host=alpha.target("api.test"))
+    alpha.tells()
+    beta.tells()
+    assert world.requests() == {("alpha/web", "beta/shop"): 3, ("alpha/web", "api.test"): 2}
+    assert not any(edge.way or edge.through for edge in world.edges().values())
+
+
+def test_a_service_of_ours_that_is_asked_for_through_a_proxy_is_no_third_party(world: World) -> None:
+    """Its name is told by DNS to whoever connects to it: the proxy, and often later than it was asked for."""
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    web, proxy, shop = alpha.unit("web"), beta.unit("proxy"), beta.unit("shop")
+    beta.listens(proxy, "10.0.0.2", 3128)
+    beta.listens(shop, "10.0.0.2", 80)
+    for name in ("shop.internal.test", "api.test"):
+        alpha.calls(web, "10.0.0.2", 3128, 3, host=alpha.target(name))
+    alpha.tells()
+    beta.tells()
+    asked = {("alpha/web", "beta/proxy"), ("alpha/web", "api.test"), ("alpha/web", "shop.internal.test")}
+    assert world.edges().keys() == asked
+    beta.told(proxy, "shop.internal.test", "10.0.0.2")
+    beta.told(proxy, "api.test", PEER, "127.0.0.1")
+    beta.tells(1, 2)
+    world.estate = Estate.restore(world.settings, world.estate.checkpoint().content())
+    edges = world.edges(3)
+    assert edges.keys() == {("alpha/web", "beta/proxy"), ("alpha/web", "api.test")}
+    assert edges["alpha/web", "beta/proxy"].way
+
+
+def test_what_was_told_of_a_name_is_forgotten_with_it() -> None:
+    memory = DnsMemory()
+    for at in range(20):
+        for endpoint in (1, 2):
+            memory.add(Told(endpoint, f"n{at}.test", (b"a", b"b"), at))
+    assert [len([*memory.addresses_of(f"n{at}.test")]) for at in range(20)] == [0] * 4 + [2] * 16
+    again = pickle.loads(pickle.dumps(memory))
+    assert [[*again.addresses_of(f"n{at}.test")] for at in (3, 4)] == [[], [b"a", b"b"]]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.records import FOREVER_NS, SECOND_NS, Owned
-from aggregator.resolve.ownership import Ownership, Place
+from aggregator.resolve.ownership import Ownership
+from aggregator.resolve.places import Place
 from aggregator.resolve.timeline import Timeline
 from tests.unit.aggregator.agents import World, address, ns
 
@@ -113,6 +114,24 @@ def test_a_small_graph_beside_many_listeners_is_drawn_in_milliseconds() -> None:
     assert min(spent) < 0.05
 
 
+def test_an_address_is_nobody_elses_until_an_agent_that_starts_again_has_claimed_it() -> None:
+    """A client's agent may tell of calls between the hello and the first claims; an outage may be of any length."""
+    world = World()
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    beta.listens(beta.unit("shop"), "10.0.0.2", 80)
+    beta.tells()
+    for begin, restarted in ((0, False), (100, False), (200, True), (202, False)):
+        if restarted:
+            beta.restart()
+            world.estate.hello(beta.hello(begin), ns(begin))
+        alpha.calls(alpha.unit("web"), "10.0.0.2", 80, 5)
+        alpha.tells(begin, begin + 1)
+        assert {pair[1] for pair in world.requests(begin + 2)} == {"beta/shop"}
+    beta.listens(beta.unit("shop"), "10.0.0.2", 80)
+    beta.tells(203, 204)
+    assert world.requests(300) == {("alpha/web", "beta/shop"): 20}
+
+
 def test_an_agent_that_starts_again_ends_what_its_host_claimed_and_nothing_else() -> None:
     world = World()
     alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
@@ -121,7 +140,8 @@ def test_an_agent_that_starts_again_ends_what_its_host_claimed_and_nothing_else(
         agent.tells()
     alpha.restart()
     alpha.tells(2, 3)
-    assert set(world.nodes(4)) == {"beta/shop"}
+    assert set(world.nodes(4)) == {"alpha/shop", "beta/shop"}  # it may claim it again
+    assert set(world.nodes(20)) == {"beta/shop"}
     assert world.estate.held()["claims"] == 2
     world.estate.age(ns(10_000))
     assert world.estate.held()["claims"] == 1

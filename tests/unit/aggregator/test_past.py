@@ -26,7 +26,7 @@ def test_a_window_with_a_merged_past_shows_the_same_graph(tmp_path: Path, monkey
         return found
 
     def plain(self: past.Past, span: Span, *_: object) -> Rows:
-        return joined(span.parts)
+        return joined(span.parts())
 
     monkeypatch.setattr(past.Past, "_news", counted)
     site, dice = Site(60, tmp_path), np.random.default_rng(3)

@@ -8,7 +8,8 @@ from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1.flow_pb2 import ReportRequest
 
 from aggregator.records import Refused
-from aggregator.resolve.ownership import Ownership, Place
+from aggregator.resolve.ownership import Ownership
+from aggregator.resolve.places import Place
 from tests.unit.aggregator.agents import World, ns
 from tests.unit.aggregator.restarts import Folder, Started
 from tests.unit.aggregator.test_ownership import claim

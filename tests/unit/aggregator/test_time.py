@@ -6,7 +6,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plumbline.v1 import flow_pb2 as flow
 
+from aggregator.records import SECOND_NS
 from tests.unit.aggregator.agents import BEGIN, Agent, World, ns
 
 PAIR = ("alpha/web", "192.0.2.7")
@@ -40,6 +42,17 @@ def test_a_window_has_what_ended_in_it_and_says_where_it_begins(world: World) ->
     assert world.requests(30, window=5) == {}
     window = world.topology(10, window=5).window
     assert (second(getattr(window, "from")), second(window.to)) == (5, 10)
+
+
+def test_what_was_delivered_late_makes_no_rate_jump(world: World) -> None:
+    """Three requests a second; what waited for a minute came as one bucket that ends within the window."""
+    alpha = world.agent("alpha", "10.0.0.1")
+    call(alpha, 180, 0, 60)
+    call(alpha, 9, 60, 63, at=63)
+    for window in (5, 10, 30, 300):
+        topology = world.topology(63, window=window)
+        seconds = second(topology.window.to) - second(getattr(topology.window, "from"))
+        assert sum(edge.requests for edge in topology.edges) <= 3 * seconds
 
 
 def test_what_has_aged_is_shown_in_whole_slots_and_the_window_says_so(world: World) -> None:
@@ -187,6 +200,48 @@ def test_a_batch_that_was_long_under_way_does_not_spoil_the_clock(world: World) 
     assert second(world.edges(32)[PAIR].last_seen) == 31
 
 
+def test_what_waited_in_a_queue_comes_late_and_stays_where_it_was(world: World) -> None:
+    """An aggregator that stood still for a minute reads all at once what was sent meanwhile."""
+    alpha = world.agent("alpha", "10.0.0.1", skew=-100.0)
+    call(alpha, 1, 0, 1)
+    for second in range(1, 5):
+        batch = late(alpha, second)
+        world.deliver(alpha, batch, 61)
+    assert second_of_last(world, 61.5) == 5
+    call(alpha, 1, 61, 62)
+    assert second_of_last(world, 62.5) == 62
+    assert world.requests(62.5, window=57) == {PAIR: 1}
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_the_aggregators_own_clock_is_followed_after_a_second(world: World, step: float) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    call(alpha, 1, 0, 1)
+    for second in range(1, 5):
+        world.deliver(alpha, late(alpha, second), second + 1 + step)
+    assert second_of_last(world, 5 + step) == (5 + step if step > 0 else 1)
+    assert world.requests(5 + step, window=2.5)[PAIR] >= 2
+
+
+@pytest.mark.parametrize(("skew", "was_set"), [(0.0, 0.0), (-7.5, 0.0), (120.0, 0.0), (0.0, 3600.0), (30.0, -3600.0)])
+def test_how_far_a_hosts_clock_is_ahead_is_shown(world: World, skew: float, was_set: float) -> None:
+    alpha = world.agent("alpha", "10.0.0.1", skew=skew)
+    world.estate.hello(alpha.hello(0), ns(0))
+    batch = alpha.batch(0, 1)
+    batch.host_status.clock_set.FromNanoseconds(round(was_set * SECOND_NS))
+    world.deliver(alpha, batch, 1)
+    assert world.topology(2).hosts[0].clock_ahead_seconds == skew + was_set
+
+
+def late(agent: Agent, begin: int) -> flow.Batch:
+    agent.calls(agent.unit("web"), "192.0.2.7", 80, 1)
+    return agent.batch(begin, begin + 1)
+
+
+def second_of_last(world: World, now: float) -> float:
+    return second(world.edges(now)[PAIR].last_seen)
+
+
 def test_the_first_bucket_of_a_start_need_not_be_the_oldest(world: World) -> None:
     alpha = world.agent("alpha", "10.0.0.1")
     alpha.tells(0, 1)
@@ -198,3 +253,29 @@ def test_the_first_bucket_of_a_start_need_not_be_the_oldest(world: World) -> Non
     world.estate.hello(alpha.hello(21), ns(21))
     world.deliver(alpha, batch, 21)
     assert blind(world, 22) == [(1, 10, "agent restarted")]
+
+
+@pytest.mark.parametrize("aged_at", [None, 50, 120])
+def test_what_only_ends_is_no_sign_of_life(world: World, aged_at: float | None) -> None:
+    """A server that is gone is told so again and again; that it lived last is when somebody said something."""
+    alpha = world.agent("alpha", "10.0.0.1")
+    call(alpha, 3, 0, 1)
+    for begin in (5, 11, 21):
+        alpha.calls(alpha.unit("web"), "192.0.2.7", 80, connections=0, closed=1, retransmits=4)
+        alpha.tells(begin, begin + 1)
+        if aged_at is not None:
+            world.estate.age(ns(aged_at))
+    edge = world.edges(aged_at or 23)[PAIR]
+    assert (second(edge.first_seen), second(edge.last_seen)) == (0, 1)
+    assert (edge.requests, edge.retransmits, edge.active_connections) == (3, 12, 0)
+    alpha.calls(alpha.unit("web"), "192.0.2.7", 80, connections=0, refused=1)
+    alpha.tells(30, 31)
+    assert second_of_last(world, 32) == 31
+
+
+def test_an_edge_of_which_only_ends_are_known_has_their_time(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    alpha.calls(alpha.unit("web"), "192.0.2.7", 80, connections=0, closed=1)
+    alpha.tells(3, 4)
+    edge = world.edges(5)[PAIR]
+    assert (second(edge.first_seen), second(edge.last_seen)) == (3, 4)

@@ -55,6 +55,7 @@ def shop() -> topology_pb2.Topology:
             {"name": "alpha", "lastSeen": TO, "coverage": 1, "lost": {"ring_full": 5},
              "blind": [{"from": FROM, "to": TO, "reason": "agent restarted"}]},
         ],
+        "stale": [{"name": "pods", "since": FROM, "reason": "The API server says 403."}],
     }  # fmt: skip
     return ParseDict(whole, topology_pb2.Topology())
 

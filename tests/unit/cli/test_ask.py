@@ -23,6 +23,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "node": "b",
         "affected": [{"id": "a", "distance": 1, "share": 0.25, "path": ["a", "b"], "owner": None}],
     },
+    "owner": {
+        "node": "b",
+        "owner": "team-b",
+        "entities": [
+            {"id": "component:default/b", "owner": "team-b", "type": "service", "lifecycle": None, "place": "c.yaml:3"},
+        ],
+        "reason": None,
+    },
     "thirdparties": {
         "third_parties": [
             {"id": "api.pay.test", "name_source": "host", "availability": 0.999999, "requests": 9, "errors": 1,
@@ -43,6 +51,10 @@ LINES = {
     "impact": [
         "AFFECTED  DISTANCE    SHARE  OWNER  PATH",
         "a                1  25.00 %  -      a -> b",
+    ],
+    "owner": [
+        "ENTITY               OWNER   TYPE     LIFECYCLE  DECLARED IN",
+        "component:default/b  team-b  service  -          c.yaml:3",
     ],
     "thirdparties": [
         "NAME          NAMED BY  AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY",

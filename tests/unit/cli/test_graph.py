@@ -32,6 +32,7 @@ def test_table_has_each_edge_and_what_limits_the_truth(served: Served) -> None:
         "4 nodes, 2 edges, 03:04:05 to 03:09:05 UTC; 1 of 1 hosts watched, coverage 100 %.",
         "alpha: blind from 03:04:05 to 03:09:05 (agent restarted).",
         "alpha: lost 5 ring_full.",
+        "pods of the cluster's API: as of 03:04:05. The API server says 403.",
     ]
 
 

@@ -119,7 +119,7 @@ def test_one_node_keeps_its_lines(served: Served) -> None:
         ended = run("show", "--aggregator", served.address, "--", name)
         assert ended.status == 0
         assert is_plain(ended.stdout)
-        assert len(ended.stdout.splitlines()) == 12
+        assert len(ended.stdout.splitlines()) == 16
         assert ended.stdout.startswith(f"{safe(name)}: third_party on ")
 
     keeps()

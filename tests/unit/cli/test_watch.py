@@ -10,14 +10,23 @@ from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import (
     CHANGE_KIND_APPEARED,
     CHANGE_KIND_CHANGED,
+    CHANGE_KIND_HAPPENED,
     CHANGE_KIND_HOST_STALE,
     CHANGE_KIND_RENAMED,
     CHANGE_KIND_UPDATED,
     CHANGE_KIND_VANISHED,
+    EVENT_KIND_CHANGED_BY_HAND,
+    EVENT_KIND_ROLLOUT,
+    EVENT_KIND_SPEC_CHANGED,
+    EVENT_KIND_WARNING,
     NODE_KIND_PROCESS,
+    ROLLOUT_STATE_BEGUN,
+    ROLLOUT_STATE_STUCK,
     Bookmark,
     Change,
     Delta,
+    Event,
+    FieldChange,
     Host,
     Node,
     Position,
@@ -133,6 +142,63 @@ def test_lines_for_people(served: Served, started: Start) -> None:
         "03:09:05  ! host_stale host al\\npha\n",
         "03:09:05  ~ renamed    node alpha/new  process  listens on 81 (was alpha/old)\n",
     ]
+
+
+def happened(**fields: Any) -> Change:
+    fields = {"id": "e1", "node": "shop/deployment/web", "object": "deployment/web"} | fields
+    return Change(kind=CHANGE_KIND_HAPPENED, happened=Event(**fields))
+
+
+MEMORY = FieldChange(
+    path="containers[app].resources.limits.memory",
+    what="resources",
+    before="128Mi",
+    after="256Mi",
+    manager="kubectl-set",
+    by_hand=True,
+)
+
+
+def test_what_happened_to_a_workload_in_lines_for_people(served: Served, started: Start) -> None:
+    process = started("watch", "--aggregator", served.address)
+    served.events.put(snapshot(served.topology, 7))
+    rollout = {"kind": EVENT_KIND_ROLLOUT, "revision": "7c9d"}
+    for number, change in enumerate([
+        happened(kind=EVENT_KIND_CHANGED_BY_HAND, changes=[MEMORY], by_hand=True),
+        happened(**rollout, state=ROLLOUT_STATE_BEGUN, previous_revision="5d8f", changes=[MEMORY], by_hand=True),
+        happened(**rollout, state=ROLLOUT_STATE_STUCK, wanted=3, updated=1, available=2, reason="ErrImagePull"),
+        happened(kind=EVENT_KIND_SPEC_CHANGED, changes=[FieldChange(path="replicas", before="1", after="2")]),
+        happened(kind=EVENT_KIND_WARNING, object="pod/web-1", reason="BackOff", message="tries\nagain", count=3),
+        happened(kind=EVENT_KIND_WARNING, node="", object="node/n1", reason="Rebooted", count=1),
+    ]):  # fmt: skip
+        served.events.put(delta(8 + number, change))
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(6)] == [
+        "03:09:05  ! changed_by_hand shop/deployment/web  containers[app].resources.limits.memory 128Mi -> 256Mi"
+        "  by kubectl-set\n",
+        "03:09:05  ~ rollout    shop/deployment/web  begun 5d8f -> 7c9d: containers[app].resources.limits.memory"
+        " 128Mi -> 256Mi  by kubectl-set, by hand\n",
+        "03:09:05  ~ rollout    shop/deployment/web  stuck 7c9d  1 of 3 updated, 2 available: ErrImagePull\n",
+        "03:09:05  ~ spec_changed shop/deployment/web  replicas 1 -> 2\n",
+        "03:09:05  ! warning    shop/deployment/web  BackOff at pod/web-1 (3 times): tries\\nagain\n",
+        "03:09:05  ! warning    node/n1  Rebooted at node/n1: \n",
+    ]
+
+
+def test_what_happened_as_json_and_what_was_missed_while_nobody_answered(
+    served: Served, watch: subprocess.Popen[str]
+) -> None:
+    first = happened(kind=EVENT_KIND_CHANGED_BY_HAND, changes=[MEMORY], by_hand=True)
+    served.events.put(delta(8, first))
+    told = row(watch)
+    assert (told["event"], told["time"], told["happened"]["changes"][0]["after"]) == ("changed_by_hand", TIME, "256Mi")
+    missed = happened(id="e2", kind=EVENT_KIND_ROLLOUT, state=ROLLOUT_STATE_BEGUN)
+    served.events.put(restart("the aggregator began anew"))
+    served.topology.events.extend([first.happened, missed.happened])
+    served.events.put(snapshot(served.topology, 1, epoch="e2"))
+    assert row(watch)["event"] == "resync"
+    told = row(watch)
+    assert (told["event"], told["happened"]["id"], told["happened"]["state"]) == ("rollout", "e2", "begun")
 
 
 def test_the_end_is_quiet(watch: subprocess.Popen[str]) -> None:

@@ -190,7 +190,9 @@ class TestAsking:
             assert content["coverage"] == 1.0
 
     def test_an_unknown_question_names_those_that_exist(self) -> None:
-        with pytest.raises(CannotAnswer, match="There is no question 'why'; ask one of: drift, impact, thirdparties"):
+        with pytest.raises(
+            CannotAnswer, match="There is no question 'why'; ask one of: drift, impact, owner, thirdparties"
+        ):
             ask(case(), "why")
 
     def test_a_question_about_one_node_needs_it(self) -> None:

@@ -157,6 +157,15 @@ class TestUndeclaredThirdParty:
         parts = (unit("web"), third_party("dns.example"), lookup("alpha/web", "dns.example"))
         assert found(drift(*parts, catalog=component("web"))) == []
 
+    def test_behind_a_proxy_it_is_the_clients_and_not_the_proxys(self) -> None:
+        parts = (
+            *(unit("web"), unit("proxy"), third_party("pay.example", "proxy"), call("alpha/proxy", "pay.example")),
+            call("alpha/web", "pay.example", port=3128, through=["alpha/proxy"]),
+        )
+        assert found(drift(*parts, catalog=component("web") + component("proxy"))) == [
+            ("undeclared_third_party", WEB, "pay.example")
+        ]
+
     def test_what_comes_back_from_the_portal_declares_nothing(self) -> None:
         observed = resource(
             "pay.example",
@@ -463,3 +472,48 @@ class TestTheWhole:
     def test_the_same_case_gives_the_same_answer(self) -> None:
         seen = case(*SHOP, WEB_CALLS_CART, catalog=component("web") + component("cart"))
         assert ask(seen, "drift") == ask(seen, "drift")
+
+
+MEMORY = pb.FieldChange(
+    path="containers[app].resources.limits.memory",
+    what="resources",
+    before="128Mi",
+    after="256Mi",
+    manager="kubectl-set",
+    by_hand=True,
+)
+
+
+def deployed(*changes: pb.FieldChange, stale: str = "") -> Answer:
+    """Of a workload that nobody saw talk."""
+    found = topology()
+    found.workloads.add(id="shop/deployment/web", by_hand=changes)
+    if stale:
+        found.stale.add(name=stale, reason="gone")
+    return ask(Case(found, Declarations()), "drift")
+
+
+def test_a_limit_that_somebody_changed_by_hand_is_one_finding_without_any_catalog() -> None:
+    answer = deployed(MEMORY)
+    finding = only(answer)
+    assert found(answer) == [("changed_by_hand", "shop/deployment/web", MEMORY.path)]
+    assert (finding["severity"], finding["confidence"]) == ("medium", "high")
+    told = {key: finding["evidence"][key] for key in ("what", "before", "after", "manager")}
+    assert told == {"what": "resources", "before": "128Mi", "after": "256Mi", "manager": "kubectl-set"}
+    assert answer.verdict is Verdict.DONE
+    assert "only changes by hand" in answer.content["reason"]
+
+
+def test_an_image_by_hand_is_graver_and_one_that_was_read_before_the_api_went_less_sure() -> None:
+    image = pb.FieldChange(path="containers[app].image", what="image", after="web:2")
+    answer = deployed(image, MEMORY, stale="deployments.apps")
+    assert [(one["object"], one["severity"], one["confidence"]) for one in answer.content["findings"]] == [
+        (image.path, "high", "medium"),
+        (MEMORY.path, "medium", "medium"),
+    ]
+    assert only(deployed(MEMORY, stale="jobs.batch"))["confidence"] == "high"
+
+
+def test_a_cluster_in_which_nobody_changed_anything_has_no_drift_of_that_kind() -> None:
+    answer = deployed()
+    assert (answer.content["findings"], answer.verdict) == ([], Verdict.DONE)

@@ -1,5 +1,6 @@
 """Who is affected, by which share of their calls, and along which path."""
 
+import importlib
 import random
 from itertools import pairwise
 from typing import Any
@@ -190,6 +191,27 @@ def test_shares_and_distances_are_those_of_a_plain_search(seed: int) -> None:
         assert row["share"] == pytest.approx(product, abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_worst_of_many_are_those_of_a_search_of_all(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is far below the last row is not looked for, and nothing of the rows changes."""
+    monkeypatch.setattr(importlib.import_module("aggregator.insight.impact"), "MOST_ROWS", 15)
+    dice = random.Random(seed)
+    names = [f"n{number:03}" for number in range(300)]
+    ends = {(dice.choice(names), dice.choice(names)) for _ in range(1500)}
+    edges = [calls(source, target, dice.choice((1, 1, 5, 1000))) for source, target in sorted(ends) if source != target]
+    asked = case(*graph(" ".join(names), *edges))
+    for subject in dice.sample(names, 20):
+        found = ask(asked, "impact", f"alpha/{subject}").content
+        whole = asked.calls.reach(f"alpha/{subject}")
+        assert whole.floor == 0.0
+        callers = [number for number in range(len(names)) if whole.hops[number] > 0]
+        expected = sorted(callers, key=lambda one: (-round(float(whole.shares[one]), 6), whole.hops[one], one))[:15]
+        assert [(row["id"], row["share"], row["distance"]) for row in found["affected"]] == [
+            (asked.calls.ids[one], round(float(whole.shares[one]), 6), whole.hops[one]) for one in expected
+        ]
+        assert found["counts"] == {"affected": len(callers)}
+
+
 def widest(whole: "nx.DiGraph[str]", start: str) -> dict[str, float]:
     """The largest product of shares to each node, by trying every improvement until there is none."""
     found = {start: 1.0}
@@ -203,3 +225,23 @@ def widest(whole: "nx.DiGraph[str]", start: str) -> dict[str, float]:
                 waiting.append(client)
     del found[start]
     return found
+
+
+def test_a_proxy_is_on_the_way_of_all_its_clients_calls_and_calls_nobody_in_their_place() -> None:
+    parts = graph(
+        "web proxy mail",
+        calls("web", "proxy", 40, way=True),
+        call("alpha/web", "a.test", requests=10, through=["alpha/proxy"]),
+        call("alpha/web", "b.test", requests=30, through=["alpha/proxy"]),
+        call("alpha/web", "alpha/mail", requests=40),
+        opaque("alpha/proxy", "a.test"),
+        opaque("alpha/proxy", "alpha/mail"),
+    )
+    parts += (third_party("a.test", "proxy"), third_party("b.test", "proxy"))
+    answer = ask(case(*parts), "impact", "a.test").content["affected"]
+    assert [(row["id"], row["share"]) for row in answer] == [("alpha/web", 0.125)]
+    assert shares("proxy", *parts) == {"web": 0.5}
+    assert shares("mail", *parts) == {"proxy": 1.0, "web": 0.5}
+    outside = {row["id"]: row for row in ask(case(*parts), "thirdparties", "").content["third_parties"]}
+    assert {name: row["requests"] for name, row in outside.items()} == {"a.test": 10, "b.test": 30}
+    assert all(row["dependants"] == [{"id": "alpha/web", "hard": None}] for row in outside.values())

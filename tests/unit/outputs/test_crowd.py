@@ -21,14 +21,14 @@ SLOW_SECONDS = 0.3
 
 @pytest.fixture(autouse=True)
 def slow_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    topology = Estate.topology
+    snapshot = Estate.snapshot
 
     def slow(estate: Estate, window_ns: int, now_ns: int) -> Any:
         if window_ns != USUAL_NS:
             time.sleep(SLOW_SECONDS)
-        return topology(estate, window_ns, now_ns)
+        return (yield from snapshot(estate, window_ns, now_ns))
 
-    monkeypatch.setattr(Estate, "topology", slow)
+    monkeypatch.setattr(Estate, "snapshot", slow)
 
 
 def test_readers_of_many_windows_do_not_hold_up_agents(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_snapshot_that_cannot_be_made_leaves_the_last_one_and_ends_nothing(
             while await requests(aggregator) != 3:
                 pass
             with monkeypatch.context() as patched:
-                patched.setattr(Estate, "topology", broken)
+                patched.setattr(Estate, "snapshot", broken)
                 assert await stream.bring(batch_now(one, 4)) == 2
                 while (await aggregator.metrics())["failed_snapshots_total"] < 3:
                     await stream.say(ReportRequest(batch=batch_now(one)).SerializeToString())
@@ -54,7 +54,7 @@ def test_a_start_whose_first_snapshot_cannot_be_made_is_a_start(
 
     async def test() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(Estate, "topology", broken)
+            patched.setattr(Estate, "snapshot", broken)
             started = running(tmp_path)
             aggregator = await started.__aenter__()
         one, stream = agent(), Stream(aggregator.channel("agents"))

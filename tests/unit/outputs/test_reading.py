@@ -94,7 +94,7 @@ def test_every_window_has_a_position_whatever_the_filter(tmp_path: Path) -> None
                 assert len(part.nodes) == 2 and part.position.epoch
                 assert (part.position.epoch == first.position.epoch) == (window is None)
                 seconds = part.window.to.ToNanoseconds() / 1e9 - getattr(part.window, "from").ToNanoseconds() / 1e9
-                assert seconds == pytest.approx(60 if window else 300)
+                assert 0 <= seconds - (60 if window else 300) < 1  # what there was no time for lies before it
             watch.cancel()
 
     run(test)

@@ -12,6 +12,7 @@ from plumbline.v1.flow_pb2 import Batch, Hello, ReportRequest
 from plumbline.v1.topology_pb2 import GetTopologyRequest
 
 from aggregator.journal import FileJournal
+from aggregator.outputs import reporting
 from tests.unit.aggregator.test_journal import disk_that_ends_at
 from tests.unit.outputs.running import UNAVAILABLE, Running, Stream, agent, batch_now, run, running, until
 
@@ -127,6 +128,56 @@ def test_another_machine_of_the_same_name_is_refused_while_the_first_one_reports
     run(test)
 
 
+def test_a_host_that_lost_its_power_comes_in_although_its_old_stream_has_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "_SILENT_SECONDS", 1.0)
+
+    async def test() -> None:
+        async with running(tmp_path) as aggregator:
+            channel = aggregator.channel("agents")
+            old, early, late = Stream(channel), Stream(channel), Stream(channel)
+            one = agent()
+            one.interval = 0.2
+            await old.greet(one.hello(0))
+            assert await old.bring(batch_now(one)) == 1
+            rebooted = agent().hello(0)
+            rebooted.boot_id, rebooted.epoch = "another boot", 99
+            await early.say(ReportRequest(hello=rebooted).SerializeToString())
+            assert (await early.refusal())[0] == Code.ALREADY_EXISTS
+            await asyncio.sleep(1.1)
+            assert await late.greet(rebooted) == 0
+            # Should it only have hung, it is told who is in its place.
+            await old.say(ReportRequest(batch=batch_now(one)).SerializeToString())
+            assert (await old.refusal())[0] == Code.UNAVAILABLE
+
+    run(test)
+
+
+def test_an_agent_that_goes_on_from_another_comes_in_while_that_ones_stream_is_open(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tmp_path) as aggregator:
+            channel = aggregator.channel("agents")
+            first, second, third = Stream(channel), Stream(channel), Stream(channel)
+            one = agent()
+            await first.greet(one.hello(0))
+            assert await first.bring(batch_now(one)) == 1
+            stranger, heir = agent().hello(0), agent().hello(0)
+            stranger.epoch, stranger.continues_epoch = 99, one.epoch + 7
+            await third.say(ReportRequest(hello=stranger).SerializeToString())
+            assert (await third.refusal())[0] == Code.ALREADY_EXISTS
+            heir.epoch, heir.continues_epoch = 100, one.epoch
+            assert await second.greet(heir) == 0
+            await first.say(batch(2))
+            assert (await first.refusal())[0] == UNAVAILABLE
+            again = Stream(channel)
+            await again.say(ReportRequest(hello=one.hello(0)).SerializeToString())
+            assert (await again.refusal())[0] == Code.ALREADY_EXISTS
+            assert await second.bring(Batch(sequence=1)) == 1
+
+    run(test)
+
+
 @pytest.mark.parametrize("message", ["welcome", "acknowledgement"])
 def test_nothing_is_promised_before_it_is_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
@@ -197,6 +248,28 @@ def test_a_batch_that_can_never_be_used_is_acknowledged_counted_and_told_once(tm
             # A new stream hears of them as known: nothing was forgotten.
             stream.call.cancel()
             assert await Stream(aggregator.channel("agents")).greet(one.hello(0)) == 2
+
+    run(test)
+
+
+def test_an_older_stream_of_an_agent_is_not_heard_any_more(tmp_path: Path) -> None:
+    """What is left in its pipe comes again on the newer one, perhaps by other numbers."""
+
+    async def test() -> None:
+        async with running(tmp_path) as aggregator:
+            one = agent()
+            older, newer = Stream(aggregator.channel("agents")), Stream(aggregator.channel("agents"))
+            assert await older.greet(one.hello(0)) == 0
+            first, second = batch_now(one, 3), batch_now(one, 4)
+            assert await older.bring(first) == 1
+            assert await newer.greet(one.hello(0)) == 1
+            await older.say(ReportRequest(batch=second).SerializeToString())
+            code, sentence = await older.refusal()
+            assert (code, "newer stream" in sentence) == (UNAVAILABLE, True)
+            second.sequence = 5
+            assert await newer.bring(second) == 5
+            while await edges_of(aggregator) != {"api.pay.test": 7}:
+                await asyncio.sleep(0.01)
 
     run(test)
 

@@ -24,7 +24,10 @@ def topologies(draw: st.DrawFn) -> pb.Topology:
     pairs = draw(st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=5))
     alone = draw(st.sets(st.sampled_from(NAMES), max_size=2))
     for name in sorted(alone.union(*pairs)):
-        topology.nodes.add(id=name, namespace=draw(st.sampled_from(SPACES)), ambiguous=draw(st.booleans()))
+        kind = draw(st.sampled_from((pb.NODE_KIND_EXTERNAL, pb.NODE_KIND_WORKLOAD)))
+        topology.nodes.add(
+            id=name, kind=kind, name=draw(st.sampled_from(("", "it"))), namespace=draw(st.sampled_from(SPACES))
+        )
     for source, target in sorted(pairs):
         edge = topology.edges.add(
             id=f"{source}>{target}",
@@ -52,7 +55,8 @@ def _changed(draw: st.DrawFn, before: pb.Topology) -> pb.Topology:
     graph = pb.Topology()
     graph.CopyFrom(before)
     if graph.nodes:
-        draw(st.sampled_from(graph.nodes)).namespace = draw(st.sampled_from(SPACES))
+        node = draw(st.sampled_from(graph.nodes))
+        node.namespace, node.name = draw(st.sampled_from(SPACES)), draw(st.sampled_from(("", "it")))
     if graph.edges:
         edge = draw(st.sampled_from(graph.edges))
         match draw(st.sampled_from(("class", "number", "gone"))):
@@ -96,6 +100,8 @@ class Reader:
         self.restarts: list[str] = []
         self.bookmarks: list[pb.Bookmark] = []
         self.deltas = 0
+        self.events: list[str] = []
+        self.renames: list[tuple[str, str]] = []
         self._begins_anew = True
 
     def take(self, responses: Iterable[pb.WatchTopologyResponse]) -> None:
@@ -122,13 +128,22 @@ class Reader:
             self.nodes, self.edges, self.hosts = {}, {}, {}
         self.nodes |= {node.id: node for node in snapshot.part.nodes}
         self.edges |= {edge.id: edge for edge in snapshot.part.edges}
+        self.events += [event.id for event in snapshot.part.events]
         self.hosts |= {host.name: host for host in snapshot.part.hosts}
         self._begins_anew = snapshot.complete
         assert {end for edge in self.edges.values() for end in (edge.source, edge.target)} <= self.nodes.keys()
 
     def _change(self, change: pb.Change) -> None:
         gone = change.kind == pb.CHANGE_KIND_VANISHED
-        if change.HasField("node"):
+        if change.kind == pb.CHANGE_KIND_RENAMED:
+            assert change.previous_id in self.nodes
+            held = self.edges.values() if change.previous_id != change.node.id else ()
+            assert change.previous_id not in {end for edge in held for end in (edge.source, edge.target)}
+            self.renames.append((change.previous_id, change.node.id))
+            del self.nodes[change.previous_id]
+        if change.HasField("happened"):
+            self.events.append(change.happened.id)
+        elif change.HasField("node"):
             self.nodes.pop(change.node.id, None) if gone else self.nodes.update({change.node.id: change.node})
         elif change.HasField("edge"):
             assert gone or {change.edge.source, change.edge.target} <= self.nodes.keys()

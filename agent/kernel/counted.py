@@ -1,0 +1,33 @@
+"""What was read from the counting maps as columns of the contract, with the kernel's ids. Pure."""
+
+import numpy as np
+from plumbline.v1 import columns
+
+from agent.kernel.maps import Rows
+
+FLOW_OTHER = 1
+COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
+_REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
+
+
+def flow_columns(keys: Rows, values: Rows) -> columns.Columns:
+    counts = {name: values[name].astype(columns.FLOW_TYPES[name]) for name in COUNTS if name != "parsed_bytes"}
+    return {"flow": keys, **counts, "parsed_bytes": values["parsed_sent"] + values["parsed_received"]}
+
+
+def request_columns(keys: Rows, values: Rows) -> columns.Columns:
+    return {**{name: keys[name] for name in _REQUEST_KEYS}, "count": values["count"], "sum_ns": values["sum_ns"]}
+
+
+def without_zeros(flows: columns.Columns) -> columns.Columns:
+    """Without the row of (other) that nothing was counted in."""
+    counted = flows["flow"] != FLOW_OTHER
+    for name in COUNTS:
+        counted |= flows[name] != 0
+    return flows if counted.all() else {name: column[counted] for name, column in flows.items()}
+
+
+def appended(first: columns.Columns, second: columns.Columns) -> columns.Columns:
+    if not len(second["flow"]):
+        return first
+    return {name: np.concatenate([first[name], second[name].astype(first[name].dtype)]) for name in first}

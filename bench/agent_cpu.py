@@ -1,0 +1,133 @@
+"""The agent's own CPU: without traffic, as rates grow over the same edge, and beside a design that ships events."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.common import Figure, median, progress
+from bench.stage import SERVER_HOST, Pair, load_of
+from tests.cluster.processes import ProgramFailed
+from tests.cluster.product import Product
+
+# Between two requests of a connection: slow, ten times as fast, as fast as it goes.
+PACES_MS = (50, 4, 0)
+ROUNDS = 3
+_TICKS_A_SECOND = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Seconds a second."""
+
+    user: float
+    system: float
+
+    @property
+    def both(self) -> float:
+        return self.user + self.system
+
+
+def agent_cpu(scene: Pair, product: Product) -> list[Figure]:
+    """User CPU of the server's agent: idle, with load, and with ten times the load over the same edge."""
+    idle: list[Cpu] = []
+    used: dict[int, list[Cpu]] = {delay_ms: [] for delay_ms in PACES_MS}
+    rates: dict[int, list[float]] = {delay_ms: [] for delay_ms in PACES_MS}
+    for number in range(ROUNDS):
+        progress(f"the agent's CPU: round {number + 1} of {ROUNDS}")
+        idle.append(_cpu(product, 5))
+        for delay_ms in PACES_MS if number % 2 else reversed(PACES_MS):
+            cpu, rate = _cpu_under_load(scene, product, delay_ms)
+            used[delay_ms].append(cpu)
+            rates[delay_ms].append(rate)
+    slow, fast, full = PACES_MS
+    times = median(rates[fast]) / median(rates[slow])
+    grown = median([one.user for one in used[fast]]) / median([one.user for one in used[slow]])
+    return [
+        Figure("agent's CPU without traffic, user and system", median([one.both for one in idle]) * 1e3, "ms/s"),
+        *(
+            Figure(
+                "  with it", median([one.both for one in used[pace]]) * 1e3, "ms/s", note=f"{median(rates[pace]):.0f}/s"
+            )
+            for pace in PACES_MS
+        ),
+        Figure(f"agent's user CPU at {times:.1f} times the rate", grown, "x", "<= 1.3", row="agent CPU at 10x"),
+        Figure("user CPU for 1,000 requests, full speed", _a_thousand(used[full], idle, rates[full]), "ms"),
+        Figure(f"  at {median(rates[fast]):.0f}/s", _a_thousand(used[fast], idle, rates[fast]), "ms"),
+    ]
+
+
+def against_events(scene: Pair, product: Product) -> list[Figure]:
+    """Both look at the same requests at the same time: ours, and the same hooks with an event for each request."""
+    progress("an event a request")
+    said: list[str] = []
+    with _events(product, said) as events:
+        idle = _both_user(product, events, 5)
+        program = scene.start_wrk(10)
+        time.sleep(1)
+        before = scene.served()
+        busy = _both_user(product, events, 6)
+        requests = scene.served() - before
+        program.wait(30)
+    ours, theirs = (max(late - early * 6 / 5, 0) / requests * 1e6 for early, late in zip(idle, busy, strict=True))
+    whole = busy[0] / requests * 1e6
+    note = f"{theirs / ours:.0f} times without what ours takes idle" if ours else "ours took no more than idle"
+    return [
+        Figure("user CPU for 1,000 requests, an event each", theirs, "ms", note=" ".join(said)),
+        Figure("  ours, all that it did meanwhile", whole, "ms"),
+        Figure("  ours, without what it takes idle", ours, "ms"),
+        Figure("times less user CPU than with an event each", theirs / whole, "x", ">= 20", note, "against events"),
+    ]
+
+
+@contextmanager
+def _events(product: Product, said: list[str]) -> Iterator[int]:
+    """The process id of the other design's agent, at the server's cgroup. What it says at its end joins `said`."""
+    command = [sys.executable, "-m", "bench.events", str(product.cluster.cgroup_root(SERVER_HOST))]
+    agent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert agent.stdout is not None
+        if agent.stdout.readline() != "ready\n":
+            raise ProgramFailed("the agent that ships events has ended")
+        yield agent.pid
+    finally:
+        agent.terminate()
+        said.append(agent.communicate()[0].strip())
+
+
+def _both_user(product: Product, events: int, seconds: float) -> tuple[float, float]:
+    """User CPU of ours and of the other, in that time; both in seconds."""
+    before = product.cpu_seconds(f"agent-{SERVER_HOST}")["user"], _user_seconds(events)
+    time.sleep(seconds)
+    after = product.cpu_seconds(f"agent-{SERVER_HOST}")["user"], _user_seconds(events)
+    return after[0] - before[0], after[1] - before[1]
+
+
+def _user_seconds(process_id: int) -> float:
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / _TICKS_A_SECOND
+
+
+def _cpu_under_load(scene: Pair, product: Product, delay_ms: int, seconds: int = 5) -> tuple[Cpu, float]:
+    """(CPU a second, requests a second), without the first moments of the connections."""
+    program = scene.start_wrk(seconds + 3, delay_ms)
+    time.sleep(1.5)
+    cpu = _cpu(product, seconds)
+    program.wait(30)
+    return cpu, load_of(program).rate
+
+
+def _cpu(product: Product, seconds: float) -> Cpu:
+    begin, before = time.monotonic(), product.cpu_seconds(f"agent-{SERVER_HOST}")
+    time.sleep(seconds)
+    after, passed = product.cpu_seconds(f"agent-{SERVER_HOST}"), time.monotonic() - begin
+    return Cpu((after["user"] - before["user"]) / passed, (after["system"] - before["system"]) / passed)
+
+
+def _a_thousand(loaded: Sequence[Cpu], idle: Sequence[Cpu], rates: Sequence[float]) -> float:
+    """Milliseconds."""
+    more = median([one.user for one in loaded]) - median([one.user for one in idle])
+    return more / median(rates) * 1e6

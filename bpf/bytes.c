@@ -1,0 +1,135 @@
+/* What of a segment is counted: bytes once each, and turns. */
+
+/* The first of a connection's turns and every eighth after it give the round-trip time. */
+static __always_inline void sample_rtt(struct connection *c, struct flow_counts *counts, struct bpf_sock *sk) {
+  if (!RARE(!(c->turns++ & 7)))
+    return;
+  struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+  if (!tcp || !tcp->srtt_us)
+    return;
+  lock_xadd(&counts->rtt_sum_us, tcp->srtt_us >> 3);
+  lock_xadd(&counts->rtt_count, 1);
+}
+
+/* Whether a parser tells the latency of requests, which says more than that of turns: then nobody asks the clock here. */
+static __always_inline u32 has_requests(struct connection *c) {
+  return c->confirmed && c->protocol != PROTOCOL_TLS;
+}
+
+static __always_inline void turn_ended(struct connection *c, struct flow_counts *counts, int generation, struct bpf_sock *sk) {
+  u64 start_ns = c->turn_start_ns;
+  c->turn_start_ns = 0;
+  sample_rtt(c, counts, sk);
+  if (has_requests(c))
+    return;
+  struct control *now = settings();
+  if (RARE(now && now->shed & SHED_LATENCY)) {
+    lose(LOSS_turns_shed);
+    return;
+  }
+  u64 latency_ns = bpf_ktime_get_ns() - start_ns;
+  struct request turn = { .flow = c->flow, .latency_bucket = latency_bucket(latency_ns), .protocol = PROTOCOL_TCP,
+                          .outcome = OUTCOME_ANSWERED };
+  count_request(generation, &turn, latency_ns);
+}
+
+static __always_inline void count_packet(struct flow_counts *counts, u32 egress, u32 bytes) {
+  if (egress) {
+    lock_xadd(&counts->bytes_sent, bytes);
+    lock_xadd(&counts->packets_sent, 1);
+  } else {
+    lock_xadd(&counts->bytes_received, bytes);
+    lock_xadd(&counts->packets_received, 1);
+  }
+}
+
+static __always_inline void count_parsed(struct flow_counts *counts, u32 egress, u32 bytes) {
+  if (egress)
+    lock_xadd(&counts->parsed_sent, bytes);
+  else
+    lock_xadd(&counts->parsed_received, bytes);
+}
+
+static __always_inline void note_protocol(struct flow_counts *counts, u32 protocol) {
+  u64 bit = 1ULL << (protocol & 31);
+  if (!(counts->protocols & bit))
+    counts->protocols |= bit;
+}
+
+static __always_inline void count_received(struct connection *c, struct flow_counts *counts, u64 bytes) {
+  lock_xadd(&counts->bytes_received, bytes);
+  c->received_bytes += bytes;
+  if (c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS)
+    lock_xadd(&counts->parsed_received, bytes);
+}
+
+static __always_inline void count_segment(struct connection *c, struct flow_counts *counts, u32 egress, u32 fresh) {
+  count_packet(counts, egress, fresh);
+  if (!egress)
+    c->received_bytes += fresh;
+  if (c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS)
+    count_parsed(counts, egress, fresh);
+  if (c->confirmed)
+    note_protocol(counts, c->protocol);
+}
+
+static __always_inline u32 begin_counting(struct connection *c, struct packet *p, struct bpf_sock *sk) {
+  struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+  if (!tcp)
+    return 0;
+  c->next_out = c->matters[1] = tcp->snd_nxt;
+  c->next_in = c->matters[0] = tcp->rcv_nxt;
+  if (p->egress)
+    c->matters[1] = p->sequence;
+  c->received_bytes = tcp->bytes_received;
+  c->sequenced = 1;
+  return 1;
+}
+
+/* What came out of order is counted when TCP has taken it, by TCP's own count: anybody may send a segment that it does
+ * not take. */
+static __always_inline void close_gap(struct connection *c, struct bpf_sock *sk, struct flow_counts *counts) {
+  struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+  if (!tcp)
+    return;
+  u32 rcv_nxt = tcp->rcv_nxt;
+  asm volatile("" : "+r"(rcv_nxt));
+  if (AFTER(rcv_nxt, c->next_in))
+    c->next_in = rcv_nxt;
+  s64 missing = tcp->bytes_received + (c->next_in - rcv_nxt) - c->received_bytes;   /* what TCP had no room for comes again */
+  c->gap = missing > 0;
+  if (missing > 0)
+    count_received(c, counts, missing);
+}
+
+/* Bytes that were not counted before: a retransmitted segment has none. */
+static __always_inline u32 fresh_bytes(struct connection *c, struct packet *p, struct bpf_sock *sk, struct flow_counts *counts) {
+  if (!c->sequenced && !begin_counting(c, p, sk))
+    return 0;
+  if (c->gap && !p->egress)
+    close_gap(c, sk, counts);
+  u32 end = p->sequence + p->payload_length, next = p->egress ? c->next_out : c->next_in, fresh = end - next;
+  if (!AFTER(end, next))
+    return 0;
+  if (p->egress) {
+    c->next_out = end;
+    return fresh < p->payload_length ? fresh : p->payload_length;
+  }
+  if (AFTER(p->sequence, next)) {
+    c->gap = 1;
+    return 0;
+  }
+  c->next_in = end;
+  return fresh;
+}
+
+/* Payload into the flow's counters and turns; `fresh` of its bytes are new. */
+static __always_inline void count_payload(struct connection *c, struct bpf_sock *sk, struct packet *p, u32 fresh,
+                                          struct flow_counts *counts, int generation) {
+  u32 from_client = (c->role == ROLE_CLIENT) == p->egress;
+  count_segment(c, counts, p->egress, fresh);
+  if (fresh && from_client && !c->turn_start_ns)
+    c->turn_start_ns = has_requests(c) ? 1 : bpf_ktime_get_ns();
+  else if (fresh && !from_client && c->turn_start_ns)
+    turn_ended(c, counts, generation, sk);
+}

@@ -1,0 +1,67 @@
+/* UDP: who is the client, and which flow a datagram belongs to. */
+
+static __always_inline u64 datagram_flow(struct datagrams *d, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
+                                         struct control *settings) {
+  struct flow flow = {};
+  flow.cgroup_id = bpf_sk_cgroup_id(sk);
+  flow.netns_cookie = NETNS_OF_PACKET(skb, d->netns_cookie);
+  flow.local_address[0] = p->local_address[0];
+  flow.local_address[1] = p->local_address[1];
+  note_command(&flow, d->command);
+  flow.port = d->role == ROLE_SERVER ? p->local_port : p->peer_port;
+  flow.role = d->role;
+  note_peer(&flow, p->peer_address, settings);
+  flow.transport = IPPROTO_UDP;
+  return flow_id(&flow, settings, d->process_id);
+}
+
+/* Who sent first is the client, except where a port says more. */
+static __always_inline u32 datagram_role(struct datagrams *d, struct packet *p) {
+  if (p->peer_port == 53)
+    return ROLE_CLIENT;
+  if (p->local_port == 53)
+    return ROLE_SERVER;
+  return d->role ? d->role : p->egress ? ROLE_CLIENT : ROLE_SERVER;
+}
+
+static __always_inline u32 is_last_peer(struct datagrams *d, struct packet *p, u32 role) {
+  return d->flow && d->role == role && d->peer_address[0] == p->peer_address[0] && d->peer_address[1] == p->peer_address[1] &&
+         d->local_address[1] == p->local_address[1] && d->local_address[0] == p->local_address[0] &&
+         (role == ROLE_SERVER || d->peer_port == p->peer_port);
+}
+
+static __always_inline void meet_peer(struct datagrams *d, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p, u32 role,
+                                      struct control *settings) {
+  d->role = role;
+  #pragma unroll
+  for (int i = 0; i < 2; i++) {
+    d->peer_address[i] = p->peer_address[i];
+    d->local_address[i] = p->local_address[i];
+  }
+  d->peer_port = p->peer_port;
+  d->flow = datagram_flow(d, skb, sk, p, settings);
+}
+
+static __always_inline void on_datagram(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress, struct control *s) {
+  struct packet p;
+  if (!read_packet(skb, IPPROTO_UDP, egress, &p))
+    return;
+  read_addresses(skb, &p);
+  struct datagrams *d = new_datagrams(sk);
+  if (!d) {
+    lose_datagrams(sk);
+    return;
+  }
+  u32 role = datagram_role(d, &p);
+  if (!is_last_peer(d, &p, role))
+    meet_peer(d, skb, sk, &p, role, s);
+  struct flow_counts *counts = counts_of(generation_of(s), d->flow);
+  if (!counts)
+    return;
+  count_packet(counts, egress, p.payload_length);
+  if (p.peer_port == 53 || p.local_port == 53) {
+    count_parsed(counts, egress, p.payload_length);
+    note_protocol(counts, PROTOCOL_DNS);
+    call_dns(skb, &p, role, p.peer_port | mix(p.peer_address[0], p.peer_address[1]) >> 48 << 16);
+  }
+}

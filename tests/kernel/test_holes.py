@@ -1,0 +1,63 @@
+"""What comes early and waits for the bytes before it: a filter holds back segments of one size."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.kernel.maps import Map
+from tests.cluster.cluster import APPS
+from tests.cluster.processes import PYTHON, wait_until
+from tests.kernel.ordering import PORT, Stage, Truth, assert_exact, truth_of
+from tests.kernel.wire import Wire
+
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(120)]
+# Of a segment that apps/holes.py wants held back.
+IS_ONE = f"tcp dport {PORT} ip length 777"
+HELD_BACK = (
+    "add table inet holes; add chain inet holes in { type filter hook input priority 0; };"
+    f"add rule inet holes in {IS_ONE} counter drop"
+)
+
+
+def held_back(stage: Stage, scenario: str, meanwhile: Callable[[], object]) -> Truth:
+    """What the program has done: its segments of that size are dropped until it has sent all that comes early."""
+    counts = stage.cluster.directory / f"{scenario}.json"
+    early = counts.with_name(f"{counts.name}.early")
+    stage.server.run("nft", ["nft", HELD_BACK])
+    try:
+        words = [scenario, stage.server.ipv4, PORT, "--counts", counts]
+        program = stage.client.start(scenario, [PYTHON, APPS / "holes.py", *words])
+        wait_until(early.exists, "the rest has come early", 30)
+        meanwhile()
+    finally:
+        stage.server.run("nft", ["nft", "delete table inet holes"])
+    early.unlink()
+    program.wait()
+    return truth_of(json.loads(counts.read_text()))
+
+
+def take_pages(wire: Wire) -> int:
+    """As if other sockets had needed them. How many there were."""
+    descriptor = wire.kernel._maps["early_pages"].descriptor
+    rows = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    sizes = dict(row.split(":\t", 1) for row in rows)
+    pages = Map(descriptor, np.dtype(f"V{sizes['key_size']}"), np.dtype(f"V{sizes['value_size']}"))
+    return len(pages.take_all()[0])
+
+
+def test_what_was_kept_is_read_on_from_where_a_run_ended(stage: Stage) -> None:
+    assert_exact(stage.watch(lambda: held_back(stage, "many_lines", lambda: None)))
+
+
+def test_what_was_kept_and_lost_makes_no_request_of_the_body_after_it(stage: Stage) -> None:
+    def lose() -> None:
+        assert take_pages(stage.wires["beta"]) > 0
+
+    outcome = stage.watch(lambda: held_back(stage, "torn", lose))
+    assert not outcome.server.wrong and not outcome.client.wrong and not outcome.client.missing
+    # It, and no other: it is followed again from the next request.
+    assert outcome.server.missing == 1, outcome.server
+    assert outcome.server.lost["http_gap"] >= 1
