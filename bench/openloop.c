@@ -1,17 +1,15 @@
 /* HTTP requests at a fixed rate, whatever becomes of the answers: a closed loop would ask less of a slow server.
  *
- * openloop RATE SLOT_MS ROUNDS CONNECTIONS AGENT_PID PORT TRACED PLAIN
+ * openloop RATE SLOT_MS ROUNDS CONNECTIONS PORT TRACED PLAIN
  *
  * Two servers are asked by turns, each at the whole rate. A round is three slots in random order: one of the traced server,
  * two of the plain one, so that plain can be held against plain. What disturbs the machine meets all three alike, for a
- * slot is short. The agent runs in the traced server's slots only (SIGSTOP, SIGCONT). Prints a line for each of the three,
- * the traced first: `COUNT P50_NS P99_NS MAX_NS`.
+ * slot is short. Prints a line for each round: the p99 of its three slots in nanoseconds, the traced one's first.
  *
  * A latency counts from the moment when its request was due, so that waiting for a free connection is in it. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +24,8 @@ enum { TRACED, PLAIN, PLAIN_AGAIN, KINDS };
 static const char REQUEST[] = "GET / HTTP/1.1\r\nHost: open.example\r\n\r\n";
 struct connection { int socket; int64_t due_ns; size_t got; };
 struct server { int epoll; struct connection *connections; int *idle, idle_count; };
-static struct { int64_t *latencies; size_t done; } found[KINDS];
+static int64_t *latencies;   /* of one slot */
 static size_t answer_bytes;
-static pid_t agent;
 
 static int64_t now_ns(void) {
   struct timespec t;
@@ -39,10 +36,6 @@ static int64_t now_ns(void) {
 static void fail(const char *what) {
   perror(what);
   exit(1);
-}
-
-static void go_on(void) {
-  kill(agent, SIGCONT);
 }
 
 static void ask(struct connection *c, int64_t due_ns) {
@@ -88,8 +81,13 @@ static void open_server(struct server *server, const char *address, int port, in
     ;
 }
 
-/* Asks at the rate for as long as a slot is, and takes all answers. */
-static void slot(struct server *server, int kind, int64_t rate, int64_t total) {
+static int by_size(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* Asks at the rate for as long as a slot is, and takes all answers. Gives the p99. */
+static int64_t slot(struct server *server, int64_t rate, int64_t total) {
   int64_t begin_ns = now_ns() + 1000000, asked = 0, done = 0;
   while (done < total) {
     struct epoll_event events[64];
@@ -102,9 +100,8 @@ static void slot(struct server *server, int kind, int64_t rate, int64_t total) {
       int which = events[i].data.u32;
       if (!receive(&server->connections[which]))
         continue;
-      found[kind].latencies[found[kind].done++] = now_ns() - server->connections[which].due_ns;
+      latencies[done++] = now_ns() - server->connections[which].due_ns;
       server->idle[server->idle_count++] = which;
-      done++;
     }
     for (int64_t now = now_ns(); asked < total && server->idle_count; asked++) {
       int64_t due_ns = begin_ns + asked * 1000000000 / rate;
@@ -113,6 +110,8 @@ static void slot(struct server *server, int kind, int64_t rate, int64_t total) {
       ask(&server->connections[server->idle[--server->idle_count]], due_ns);
     }
   }
+  qsort(latencies, total, sizeof(*latencies), by_size);
+  return latencies[total * 99 / 100];
 }
 
 static void round_of_slots(struct server servers[2], int64_t rate, int64_t total) {
@@ -122,41 +121,25 @@ static void round_of_slots(struct server servers[2], int64_t rate, int64_t total
     order[i] = order[other];
     order[other] = kept;
   }
+  int64_t p99_ns[KINDS];
   for (int i = 0; i < KINDS; i++) {
-    kill(agent, order[i] == TRACED ? SIGCONT : SIGSTOP);
-    slot(&servers[order[i] != TRACED], order[i], rate, total);
+    p99_ns[order[i]] = slot(&servers[order[i] != TRACED], rate, total);
   }
-}
-
-static int by_size(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return x < y ? -1 : x > y;
-}
-
-static void print(int kind) {
-  int64_t *all = found[kind].latencies;
-  size_t count = found[kind].done;
-  qsort(all, count, sizeof(*all), by_size);
-  printf("%zu %ld %ld %ld\n", count, all[count / 2], all[count * 99 / 100], all[count - 1]);
+  printf("%ld %ld %ld\n", p99_ns[TRACED], p99_ns[PLAIN], p99_ns[PLAIN_AGAIN]);
 }
 
 int main(int count, char **words) {
-  if (count != 9)
+  if (count != 8)
     return 2;
   struct server servers[2] = { 0 };
   int64_t rate = atoll(words[1]), total = rate * atoll(words[2]) / 1000;
-  int rounds = atoi(words[3]), size = atoi(words[4]), port = atoi(words[6]);
-  agent = atoi(words[5]);
-  atexit(go_on);
+  int rounds = atoi(words[3]), size = atoi(words[4]), port = atoi(words[5]);
   srand(now_ns());
   prctl(PR_SET_TIMERSLACK, 1);
-  for (int kind = 0; kind < KINDS; kind++)
-    found[kind].latencies = calloc(total * rounds, sizeof(int64_t));
-  open_server(&servers[0], words[7], port, size);
-  open_server(&servers[1], words[8], port, size);
+  latencies = calloc(total, sizeof(*latencies));
+  open_server(&servers[0], words[6], port, size);
+  open_server(&servers[1], words[7], port, size);
   for (int i = 0; i < rounds; i++)
     round_of_slots(servers, rate, total);
-  for (int kind = 0; kind < KINDS; kind++)
-    print(kind);
   return 0;
 }

@@ -106,7 +106,7 @@ static __always_inline void close_gap(struct connection *c, struct bpf_sock *sk,
 static __always_inline u32 fresh_bytes(struct connection *c, struct packet *p, struct bpf_sock *sk, struct flow_counts *counts) {
   if (!c->sequenced && !begin_counting(c, p, sk))
     return 0;
-  if (c->gap && !p->egress)
+  if (c->gap && !p->egress && sk->state != BPF_TCP_SYN_SENT)   /* nothing has been taken there */
     close_gap(c, sk, counts);
   u32 end = p->sequence + p->payload_length, next = p->egress ? c->next_out : c->next_in, fresh = end - next;
   if (!AFTER(end, next))

@@ -236,7 +236,7 @@ static __always_inline void on_established(struct bpf_sock_ops *op, struct conne
     c->next_out = c->matters[1] = op->snd_nxt;
     c->next_in = c->matters[0] = op->rcv_nxt;
     c->sequenced = 1;
-  } else if (c->role == ROLE_CLIENT) {
+  } else if (c->role == ROLE_CLIENT && c->next_in - op->rcv_nxt >= EARLY_REACH) {   /* else answers by fast open were read already */
     c->next_in = c->matters[0] = op->rcv_nxt;
   }
   struct flow_counts *counts = c->counted ? 0 : counts_of(generation_of(settings), flow);

@@ -97,6 +97,13 @@ static __always_inline u32 begin_reading(struct connection *c, struct bpf_sock *
   return p->egress | turn | first;
 }
 
+/* By fast open a request goes with the SYN, and its answers may come while the socket is in use: then neither the SYN-ACK nor
+ * they have been dealt with, and TCP does not know yet where they begin. */
+static __always_inline void note_first_answer(struct connection *c, struct bpf_sock *sk, struct packet *p) {
+  if (sk->state == BPF_TCP_SYN_SENT && c->sequenced && !c->next_in)
+    c->next_in = c->matters[0] = p->sequence;
+}
+
 static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress, struct control *s) {
   struct packet p;
   if (!read_packet(skb, IPPROTO_TCP, egress, &p))
@@ -113,6 +120,8 @@ static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *s
     http_begin_again(sk, c);
   if (p.flags & TCP_FIN && !egress && p.sequence + p.payload_length - c->next_in < EARLY_REACH)
     c->fin_received = 1;   /* but not one that TCP will not take */
+  if (RARE(!egress && p.flags & TCP_SYN))
+    note_first_answer(c, sk, &p);
   if (!p.payload_length) {
     if (egress && p.flags & TCP_SYN && c->first_at_listener)
       read_first(skb, sk, c, &p, s);
