@@ -52,7 +52,9 @@ async def run(settings: Settings, stop: asyncio.Event | None = None, open_kernel
     log = Log(settings.host)
     stop = stop or stopped_by_signals(log, "agent_stopping")
     try:
-        return await Agent(settings, log, stop, open_kernel or _open_real_kernel).run()
+        return await Agent(
+            settings, log, stop, open_kernel or partial(_open_real_kernel, settings.cache_directory)
+        ).run()
     except KernelRefused as refused:
         log.write("kernel_refused", reason=refused.reason, remedy=refused.remedy)
         return REFUSED
@@ -245,6 +247,7 @@ class Agent:
             "kernel_attached",
             attached=kernel.attached,
             seconds=round(seconds, 3),
+            cache=kernel.cache,
             kernel_memory_bytes=kernel.kernel_memory_bytes(),
         )
         for one in kernel.missing:
@@ -254,11 +257,11 @@ class Agent:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *arguments, **named))
 
 
-def _open_real_kernel(root: Path, offer: Offer | None, let_go: Callable[[], None]) -> Kernel:
+def _open_real_kernel(cache: Path | None, root: Path, offer: Offer | None, let_go: Callable[[], None]) -> Kernel:
     # Here, so that an agent without BPF on board can still say what is missing.
     from agent.kernel.source import open_kernel
 
-    return open_kernel(root, offer, let_go)
+    return open_kernel(root, offer, let_go, cache)
 
 
 def _usage_of(host: Host, kernel: Kernel, root: Path, mount: Path, now_ns: int) -> Usage:

@@ -175,6 +175,8 @@ class Kernel(Protocol):
     missing: list[MissingPart]
     # The maps are those of the agent before us: `go_on` comes before the first drain.
     taken_over: bool
+    # Whether compiled programs were found, were kept for the next start, or why neither ("" where none are to be kept).
+    cache: str
 
     def kernel_memory_bytes(self) -> int: ...
 

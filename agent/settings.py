@@ -9,6 +9,7 @@ from plumbline.v1.addresses import network
 
 VERSION = "0.1.0"
 DEFAULT_AGGREGATOR = "127.0.0.1:7170"
+DEFAULT_CACHE = Path("/var/cache/plumbline")
 SHORTEST_SUMMARY_SECONDS = 1.0
 _MOST_CORES = 1024.0
 SHORTEST_INTERVAL_SECONDS, LONGEST_INTERVAL_SECONDS = 0.1, 60.0
@@ -44,6 +45,8 @@ class Settings:
     insecure: bool = False
     # Where a successor finds this agent, and this agent the one before it; None: there is no hand-over.
     runtime_directory: Path | None = None
+    # Where compiled programs are kept, so that the next start need not compile; None: nowhere.
+    cache_directory: Path | None = DEFAULT_CACHE
     # After a hand-over it waits for a signal instead of ending, for a supervisor that starts again what has ended.
     stays: bool = False
     # Distinct routes, hosts and DNS names, each, that one local endpoint may have at a time.

@@ -3,17 +3,21 @@
 python -m bench.events CGROUP_ROOT     prints `ready`, then works until it is ended
 """
 
-import ctypes
 import signal
+import struct
 import sys
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from agent.kernel import loader, maps
+import numpy as np
+
+from agent.kernel import compiler, loader, maps
 from agent.kernel.abilities import able, offsets_of, settings_for
-from agent.kernel.hooks import attach_hooks, load_hooks
+from agent.kernel.hooks import attach_hooks, load_hooks, wanted_hooks
+from agent.kernel.layout import dtype_of
+from agent.kernel.maps import Map, Ring
 
 _OURS = Path(__file__).with_name("events.c")
 _THEIRS = "static __always_inline void count_request("
@@ -36,38 +40,57 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    text = loader.joined_source
-    loader.joined_source = lambda: source(text())
     defines = able(maps.may_call)
-    program = loader.compiled(defines)
-    parsers, _ = loader.load_parsers(program)
-    loader.prepare(program, settings_for(offsets_of(maps.member_offset))[0])
+    functions = [*loader.PARSERS, *(one.function for one in wanted_hooks(defines))]
+    text = source(compiler.joined_source())
+    compiled = compiler.compiled(text, defines, functions, [*compiler.STRUCTS, "request_event"])
+    made = loader.made_maps(compiled)
+    tables = {name: Map(made[name], *map(dtype_of, shape)) for name, shape in compiled.shapes.items()}
+    load_one = loader.loading(compiled, made)
+    parsers, _ = loader.load_parsers(load_one)
+    loader.prepare(tables, settings_for(offsets_of(maps.member_offset))[0])
     for name, parser in parsers.items():
-        program["parsers_by_protocol"][ctypes.c_int(loader.PARSERS[name])] = ctypes.c_int(parser)
-    _links = attach_hooks(load_hooks(program, defines), sys.argv[1], {}, maps.attach, maps.replace)
-    aggregate(program, ended)
+        tables["parsers_by_protocol"].put(loader.PARSERS[name], parser)
+    _links = attach_hooks(load_hooks(load_one, defines), sys.argv[1], {}, maps.attach, maps.replace)
+    aggregate(
+        made["request_events"],
+        Map(made["events_lost"], np.dtype("u4"), np.dtype("u8")),
+        compiled.structs["request_event"],
+        ended,
+    )
 
 
-def aggregate(program: Any, ended: threading.Event) -> None:
+def aggregate(events: int, lost: Map, shape: Any, ended: threading.Event) -> None:
     """What such an agent does with an event: reads its members, and adds to the row of its key."""
-    shape = program["shape_of_request_event"].Leaf
+    members = _reader(dtype_of(shape))
     counts: Counter[tuple[int, ...]] = Counter()
     sums_ns: Counter[tuple[int, ...]] = Counter()
 
-    def on_event(_context: object, data: int, _size: int) -> None:
-        event = ctypes.cast(data, ctypes.POINTER(shape)).contents
-        one = event.request
-        key = (one.flow, one.name, one.host, one.latency_bucket, one.code, one.operation, one.outcome)
-        counts[key] += 1
-        sums_ns[key] += event.latency_ns
+    def on_event(event: bytes) -> None:
+        *key, latency_ns = members.unpack(event)
+        one = tuple(key)
+        counts[one] += 1
+        sums_ns[one] += latency_ns
 
-    program["request_events"].open_ring_buffer(on_event)
+    ring = Ring(events, on_event)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while not ended.is_set():
-        program.ring_buffer_poll(100)
-    lost = program["events_lost"][ctypes.c_int(0)].value
-    sys.stdout.write(f"{sum(counts.values())} events, {lost} lost\n")
+        ring.poll(100)
+    found = lost.get(0)
+    assert found is not None
+    sys.stdout.write(f"{sum(counts.values())} events, {int(found[0])} lost\n")
+
+
+def _reader(event: np.dtype[Any]) -> struct.Struct:
+    """Of the members of a request's key, then of its latency."""
+    request, form, at = event["request"], "=", 0
+    for name in ("flow", "name", "host", "latency_bucket", "code", "operation", "outcome"):
+        kind, offset, *_ = request.fields[name]  # type: ignore[index]
+        form += f"{offset - at}x{'BHIQ'[(kind.itemsize - 1).bit_length()]}"
+        at = offset + kind.itemsize
+    behind = event.fields["latency_ns"][1] - at  # type: ignore[index]
+    return struct.Struct(f"{form}{behind}xQ")
 
 
 if __name__ == "__main__":

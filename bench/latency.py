@@ -111,7 +111,7 @@ def _half_busy(ask: Callable[[int, int], Run]) -> float:
 def _busy(before: Any, after: Any) -> float:
     """Share of the time between, as /proc/stat has it."""
     spent = [later - earlier for earlier, later in zip(before, after, strict=True)]
-    return 1 - (after.idle - before.idle) / sum(spent)
+    return float(1 - (after.idle - before.idle) / sum(spent))
 
 
 @contextmanager

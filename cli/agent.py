@@ -40,6 +40,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Where a newer agent finds this one, to take over without a gap.",
 )
 @click.option(
+    "--cache-dir",
+    metavar="PATH|off",
+    help="Keep compiled programs here, for the next start.  [default: /var/cache/plumbline]",
+)
+@click.option(
     "--stay", "stays", is_flag=True, default=None, help="When a newer agent has taken over, wait for SIGTERM to end."
 )
 @click.option(
@@ -68,7 +73,10 @@ def command(**flags: Any) -> int:
         budget = flags.pop("cpu_budget")
         if budget is not None:
             flags["cpu_budget_cores"] = cpu_budget(budget)
-        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+        chosen = {name: value for name, value in flags.items() if value is not None}
+        if (cache := chosen.pop("cache_dir", None)) is not None:
+            chosen["cache_directory"] = None if cache == "off" else Path(cache)
+        settings = Settings(**chosen)
     except WrongSettings as wrong:
         raise Failure(Status.WRONG_USE, f"{wrong}.") from wrong
     return run(pipeline.run(settings))

@@ -34,7 +34,7 @@ AGENT_EVENTS: Mapping[str, Event] = {
     ),
     "kernel_attached": Event(
         Level.INFO,
-        ("attached", "seconds", "kernel_memory_bytes"),
+        ("attached", "seconds", "cache", "kernel_memory_bytes"),
         "The programs are in the kernel and count from now on.",
     ),
     "kernel_part_missing": Event(

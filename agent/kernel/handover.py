@@ -19,6 +19,7 @@ import numpy as np
 
 from agent import rights
 from agent.kernel import passing
+from agent.kernel.layout import dtype_of
 from agent.kernel.maps import Map
 from agent.records import KernelRefused, MissingPart, Offer
 
@@ -43,6 +44,8 @@ class Attached:
     layout: str
     settings: dict[str, int]
     taken_over: bool
+    # What became of the directory of compiled programs: agent/kernel/kept.py.
+    cache: str
 
 
 class _Noise:
@@ -66,17 +69,24 @@ class _Noise:
             self._lines.extend(iter(lambda: stream.readline(_LONGEST_LINE), b""))
 
 
-def receive(cgroup_root: Path, offer: Offer | None = None, let_go: Callable[[], None] = lambda: None) -> Attached:
-    """With an offer whose layout is ours, the new programs go on in the place of the old ones, on their maps. With
-    another one, `let_go` is called when everything is ready: it returns when the old agent has ended.
+def receive(
+    cgroup_root: Path,
+    offer: Offer | None = None,
+    let_go: Callable[[], None] = lambda: None,
+    cache: Path | None = None,
+) -> Attached:
+    """`cache`: where compiled programs are kept. With an offer whose layout is ours, the new programs go on in the
+    place of the old ones, on their maps. With another one, `let_go` is called when everything is ready: it returns when
+    the old agent has ended.
 
     Raises KernelRefused with the reason and the remedy, and what `let_go` raises.
     """
     check_cgroup(cgroup_root)
     ours, theirs = passing.pair()
     with ours, theirs:
+        words = [str(theirs.fileno()), str(cgroup_root), str(os.getpid()), str(cache or "")]
         loader = subprocess.Popen(
-            [sys.executable, "-m", "agent.kernel.loader", str(theirs.fileno()), str(cgroup_root), str(os.getpid())],
+            [sys.executable, "-m", "agent.kernel.loader", *words],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -135,41 +145,22 @@ def _answer(
 def _attached(answer: passing.Message, descriptors: Sequence[int]) -> Attached:
     names = list(answer["maps"])
     maps = {
-        name: Map(descriptor, _dtype(answer["maps"][name][0]), _dtype(answer["maps"][name][1]))
+        name: Map(descriptor, dtype_of(answer["maps"][name][0]), dtype_of(answer["maps"][name][1]))
         for name, descriptor in zip(names, descriptors, strict=False)
     }
     return Attached(
         programs=answer["attached"],
         missing=[MissingPart(*row) for row in answer["missing"]],
         maps=maps,
-        records={name: _dtype(shape) for name, shape in answer["structs"].items()},
+        records={name: dtype_of(shape) for name, shape in answer["structs"].items()},
         losses=answer["reasons"]["losses"],
         drops=answer["reasons"]["drops"],
         links=dict(zip(answer["links"], descriptors[len(names) :], strict=True)),
         layout=answer["layout"],
         settings=answer["settings"],
         taken_over=answer["taken_over"],
+        cache=answer["cache"],
     )
-
-
-def _dtype(shape: Any) -> np.dtype[Any]:
-    """From the loader's description. Structs have C's alignment: BCC's own layout is C's."""
-    dtype: np.dtype[Any] = np.dtype(_fields(shape), align=isinstance(shape, list))
-    return dtype
-
-
-def _fields(shape: Any) -> Any:
-    if not isinstance(shape, list):
-        return shape
-    fields: list[tuple[Any, ...]] = []
-    for name, kind, count in shape:
-        if kind == "S":
-            fields.append((name, f"S{count}"))
-        elif count > 1:
-            fields.append((name, _dtype(kind), (count,)))
-        else:
-            fields.append((name, _dtype(kind)))
-    return fields
 
 
 def _refusal(answer: passing.Message, noise: str) -> KernelRefused:

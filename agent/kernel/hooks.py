@@ -7,9 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from agent.kernel.offer import check_link
+
+# Types of programs, as the kernel numbers them.
+CGROUP_SKB, CGROUP_SOCK, SOCK_OPS, RAW_TRACEPOINT, CGROUP_SOCK_ADDR = 8, 9, 13, 17, 18
+# (function, type, attach type): a descriptor.
+Load: TypeAlias = Callable[[str, int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +25,35 @@ class Hook:
     """
 
     function: str
-    program_type: str
+    program_type: int
     attach_type: int
     gives: str
     unless: str = ""
 
 
 HOOKS = (
-    Hook("on_egress", "CGROUP_SKB", 1, "what is sent"),
-    Hook("on_ingress", "CGROUP_SKB", 0, "what is received"),
-    Hook("on_socket", "SOCK_OPS", 3, "connections, listeners, failures and retransmits"),
-    Hook("on_connect4", "CGROUP_SOCK_ADDR", 10, "who connects, and to which IPv4 address it asked"),
-    Hook("on_connect6", "CGROUP_SOCK_ADDR", 11, "who connects, and to which IPv6 address it asked"),
-    Hook("on_bind4", "CGROUP_SOCK", 12, "who listens at an IPv4 address", unless="WHO_IN_CALLBACKS"),
-    Hook("on_bind6", "CGROUP_SOCK", 13, "who listens at an IPv6 address", unless="WHO_IN_CALLBACKS"),
+    Hook("on_egress", CGROUP_SKB, 1, "what is sent"),
+    Hook("on_ingress", CGROUP_SKB, 0, "what is received"),
+    Hook("on_socket", SOCK_OPS, 3, "connections, listeners, failures and retransmits"),
+    Hook("on_connect4", CGROUP_SOCK_ADDR, 10, "who connects, and to which IPv4 address it asked"),
+    Hook("on_connect6", CGROUP_SOCK_ADDR, 11, "who connects, and to which IPv6 address it asked"),
+    Hook("on_bind4", CGROUP_SOCK, 12, "who listens at an IPv4 address", unless="WHO_IN_CALLBACKS"),
+    Hook("on_bind6", CGROUP_SOCK, 13, "who listens at an IPv6 address", unless="WHO_IN_CALLBACKS"),
 )
 # The kernel wants to know where such a program will hang when it loads it.
-_TOLD_WHERE = ("CGROUP_SOCK_ADDR", "CGROUP_SOCK")
+_TOLD_WHERE = (CGROUP_SOCK_ADDR, CGROUP_SOCK)
 
 
-def load_hooks(program: Any, defines: set[str]) -> dict[Hook, int]:
+def wanted_hooks(defines: set[str]) -> list[Hook]:
+    return [one for one in HOOKS if one.unless not in defines]
+
+
+def load_hooks(load: Load, defines: set[str]) -> dict[Hook, int]:
     """Their programs. Without any one of them the counts would lie: so a refusal is final."""
-    loaded = {}
-    for hook in (one for one in HOOKS if one.unless not in defines):
-        extra = {"attach_type": hook.attach_type} if hook.program_type in _TOLD_WHERE else {}
-        loaded[hook] = program.load_func(hook.function, getattr(program, hook.program_type), **extra).fd
-    return loaded
+    return {
+        hook: load(hook.function, hook.program_type, hook.attach_type if hook.program_type in _TOLD_WHERE else 0)
+        for hook in wanted_hooks(defines)
+    }
 
 
 def check_links(old_links: Mapping[str, int], cgroup_root: str) -> None:

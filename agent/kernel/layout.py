@@ -8,7 +8,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 # To be raised when what the maps hold, or what an entry program hands to a parser, changes its meaning though not its
 # form: then an agent of the other kind starts clean.
@@ -34,3 +36,23 @@ def fingerprint(forms: Iterable[MapForm], source: str, reasons: Iterable[str]) -
     numbers = [" ".join(one.split()) for one in _ENUM.findall(_COMMENT.sub("", source))]
     everything = [MEANING, sorted(forms), sorted(numbers), list(reasons)]
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:32]
+
+
+def dtype_of(shape: Any) -> np.dtype[Any]:
+    """From the compiler's description. Structs have C's alignment: BCC's own layout is C's."""
+    dtype: np.dtype[Any] = np.dtype(_fields(shape), align=isinstance(shape, list))
+    return dtype
+
+
+def _fields(shape: Any) -> Any:
+    if not isinstance(shape, list):
+        return shape
+    fields: list[tuple[Any, ...]] = []
+    for name, kind, count in shape:
+        if kind == "S":
+            fields.append((name, f"S{count}"))
+        elif count > 1:
+            fields.append((name, dtype_of(kind), (count,)))
+        else:
+            fields.append((name, dtype_of(kind)))
+    return fields

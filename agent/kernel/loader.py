@@ -1,52 +1,32 @@
-"""A process of its own: compiles, loads and attaches the programs, hands everything over, and exits.
+"""A process of its own: compiles where nobody has done so before, loads and attaches, hands everything over, and exits.
 
 The compiler is a guest: it would stay in the agent's memory for ever. So this runs as
-`python -m agent.kernel.loader SOCKET CGROUP_ROOT AGENT`, is told what an old agent offers, sends one description with
-the descriptors of maps and links over the socket, and is gone. The only module that imports bcc.
+`python -m agent.kernel.loader SOCKET CGROUP_ROOT AGENT CACHE`, is told what an old agent offers, sends one description
+with the descriptors of maps and links over the socket, and is gone.
 """
 
-import ctypes
 import os
 import re
 import secrets
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from agent.kernel import passing, shares
+import numpy as np
+
+from agent.kernel import compiler, kept, maps, passing, programs, shares
 from agent.kernel.abilities import able, check_kernel, offsets_of, settings_for
-from agent.kernel.hooks import attach_hooks, check_links, load_hooks
-from agent.kernel.layout import MapForm, fingerprint
+from agent.kernel.compiled import Compiled, bound, key_of
+from agent.kernel.hooks import CGROUP_SKB, Load, attach_hooks, check_links, load_hooks, wanted_hooks
+from agent.kernel.layout import dtype_of
+from agent.kernel.maps import KernelCallFailed, Map
 from agent.kernel.offer import check_maps
-from agent.kernel.tracepoints import attach_tracepoints, check_tracepoints, settings_for_walk
+from agent.kernel.programs import ProgramRefused
+from agent.kernel.tracepoints import TRACEPOINTS, attach_tracepoints, check_tracepoints, settings_for_walk
 from agent.records import KernelRefused, Offer
-
-SOURCES = Path(__file__).resolve().parents[2] / "bpf"
-PARTS = (
-    "types.h",
-    "maps.c",
-    "counting.c",
-    "packet.c",
-    "ordering.c",
-    "protocols/http/state.c",
-    "protocols/http/pairs.c",
-    "protocols/http/lines.c",
-    "protocols/http/names.c",
-    "protocols/http/window.c",
-    "protocols/http/program.c",
-    "protocols/dns.c",
-    "connection.c",
-    "meeting.c",
-    "bytes.c",
-    "recognition.c",
-    "datagrams.c",
-    "traffic.c",
-    "oom.c",
-)
-
 
 FLOW_OTHER = 1
 
@@ -54,111 +34,96 @@ FLOW_OTHER = 1
 _PARSERS = ("parse_http_received", "parse_dns", "keep_early", "replay_early", "replay_http", "parse_http_sent")
 PARSERS = {name: place for place, name in enumerate(_PARSERS)}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}
-KEPT = (
-    "control",
-    "flows",
-    "flow_counts_0",
-    "flow_counts_1",
-    "request_rows_0",
-    "request_rows_1",
-    "flow_counts",
-    "names",
-    "shares",
-    "inside",
-    "named_cgroups",
-    "known_connections",
-    "connecting",
-    "dns_queries",
-    "losses",
-    "parsers",
-    "announcements",
-    "parsers_by_protocol",
-)
-SHAPE = "shape_of_"
-STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill")
-
 
 Loaded: TypeAlias = tuple[dict[str, Any], list[int]]
 
 
-def joined_source() -> str:
-    """The parts as one text: BCC rewrites map calls in its main text only. Marks keep the files' names."""
-    shapes = "\n".join(f"BPF_ARRAY({SHAPE}{name}, struct {name}, 1);" for name in STRUCTS)
-    parts = [f'#line 1 "{part}"\n{(SOURCES / part).read_text().replace("#pragma once", "")}' for part in PARTS]
-    return "\n".join([*parts, '#line 1 "shapes"', shapes])
-
-
-def reasons() -> dict[str, list[str]]:
-    """The names behind `losses`, in order, read from where they are declared."""
-    text = (SOURCES / "types.h").read_text()
-    found = {}
-    for macro in ("LOSSES", "DROPS"):
-        body = text.split(f"#define {macro}(X)", 1)[1].split("\n\n", 1)[0]
-        found[macro.lower()] = re.findall(r"X\((\w+)\)", body)
-    return found
-
-
-def describe(shape: Any) -> Any:
-    """A ctypes type as what numpy.dtype accepts, in JSON: a code, or a list of [name, type, count]."""
-    if issubclass(shape, ctypes.Structure):
-        fields: list[list[Any]] = []
-        for field in shape._fields_:
-            name, kind = field[0], field[1]
-            count = 1
-            if issubclass(kind, ctypes.Array):
-                kind, count = kind._type_, kind._length_
-            fields.append([name, describe(kind), count])
-        return fields
-    if shape is ctypes.c_char:
-        return "S"
-    size = ctypes.sizeof(shape)
-    return f"{'i' if shape(-1).value == -1 else 'u'}{size}"
-
-
-def load(cgroup_root: str, offer: Offer | None = None, let_go: Callable[[], None] = lambda: None) -> Loaded:
+def load(
+    cgroup_root: str,
+    offer: Offer | None = None,
+    let_go: Callable[[], None] = lambda: None,
+    cache: Path | None = None,
+) -> Loaded:
     """Everything attached: its description, and the descriptors in the description's order.
 
     `let_go` returns when the old agent has ended, where its maps cannot be used: called when all but attaching is done.
     """
-    from agent.kernel import maps
-
     check_kernel(maps.may_call)
     defines = able(maps.may_call)
-    program = compiled(defines)
-    tables = tables_of(program)
-    names_of_losses = [name for part in reasons().values() for name in part]
-    layout = fingerprint((one.form for one in tables.values()), joined_source(), names_of_losses)
-    names = [name for name in tables if not name.startswith(SHAPE)]
-    old = offer if offer and offer.layout == layout else None
+    compiled, cached = compiled_for(defines, cache)
+    old = offer if offer and offer.layout == compiled.layout else None
+    made = made_maps(compiled)
     if old:
-        take(old, {name: tables[name].descriptor for name in names}, cgroup_root)
-    parsers, missing = load_parsers(program)
-    hooks = load_hooks(program, defines)
+        take(old, made, cgroup_root)
+    load_one = loading(compiled, made)
+    parsers, missing = load_parsers(load_one)
+    hooks = load_hooks(load_one, defines)
     settings, unknown = settings_for(offsets_of(maps.member_offset))
     settings |= settings_for_walk(maps.member_offset, cgroup_root)
+    tables = {name: Map(made[name], *map(dtype_of, shape)) for name, shape in compiled.shapes.items()}
     if not old:
-        prepare(program, settings)
+        prepare(tables, settings)
     if offer and not old:
         passing.close_all(offer.descriptors)  # or the old programs would stay for as long as we are here
         let_go()
     for name, parser in parsers.items():
-        program["parsers_by_protocol"][ctypes.c_int(PARSERS[name])] = ctypes.c_int(parser)
+        tables["parsers_by_protocol"].put(PARSERS[name], parser)
     old_links = old.links if old else {}
     links = attach_hooks(hooks, cgroup_root, old_links, maps.attach, maps.replace)
-    more, refused = attach_tracepoints(program, old_links, settings, maps.attach_tracepoint)
+    more, refused = attach_tracepoints(load_one, old_links, settings, maps.attach_tracepoint)
     links |= more
     description = {
         "attached": [*parsers, *links],
         "missing": missing + unknown + refused,
-        "reasons": reasons(),
-        "maps": {name: map_shape(program[name]) if name in KEPT else ["u4", "u4"] for name in names},
-        "structs": {name: describe(program[f"{SHAPE}{name}"].Leaf) for name in STRUCTS},
+        "reasons": compiler.reasons(),
+        "maps": compiled.shapes,
+        "structs": compiled.structs,
         "links": list(links),
-        "layout": layout,
+        "layout": compiled.layout,
         "settings": settings,
         "taken_over": old is not None,
+        "cache": cached,
     }
-    return description, [*(tables[name].descriptor for name in names), *links.values()]
+    return description, [*made.values(), *links.values()]
+
+
+def compiled_for(defines: set[str], cache: Path | None) -> tuple[Compiled, str]:
+    """And what became of the cache."""
+    text = compiler.joined_source()
+    functions = [*PARSERS, *(one.function for one in wanted_hooks(defines)), *(one.function for one in TRACEPOINTS)]
+    system = os.uname()
+    circumstances = (compiler.headers(), *sorted(defines), system.machine, system.release, _version_of_bcc())
+    return kept.read_or_compile(
+        cache, key_of(text, *circumstances), lambda: compiler.compiled(text, defines, functions)
+    )
+
+
+def _version_of_bcc() -> str:
+    """Without importing it, which takes long. Raises ModuleNotFoundError."""
+    found = find_spec("bcc")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'bcc'")
+    return Path(found.origin).with_name("version.py").read_text()
+
+
+def made_maps(compiled: Compiled) -> dict[str, int]:
+    """Descriptors. A map of maps is told one that it will hold."""
+    btf = programs.load_btf(compiled.btf)
+    made: dict[str, int] = {}
+    for name, spec in sorted(compiled.maps.items(), key=lambda one: one[0] in DOUBLED):
+        inner = made[DOUBLED[name][0]] if name in DOUBLED else 0
+        made[name] = programs.make_map(name, spec, btf, inner)
+    os.close(btf)
+    return {name: made[name] for name in compiled.maps}
+
+
+def loading(compiled: Compiled, made: Mapping[str, int]) -> Load:
+    descriptors = [made[name] for name in compiled.maps]
+
+    def load_one(function: str, kind: int, attach_type: int) -> int:
+        return programs.load_program(kind, function, bound(compiled.functions[function], descriptors), attach_type)
+
+    return load_one
 
 
 def take(old: Offer, ours: dict[str, int], cgroup_root: str) -> None:
@@ -170,74 +135,31 @@ def take(old: Offer, ours: dict[str, int], cgroup_root: str) -> None:
         os.dup2(descriptor, ours[name])
 
 
-def compiled(defines: set[str]) -> Any:
-    """The module, for a kernel that can do what the defines say."""
-    os.environ["BCC_KERNEL_SOURCE"] = str(SOURCES)
-    from bcc import BPF
-
-    flags = [f"-D{one}" for one in sorted(defines)]
-    return BPF(text=joined_source(), cflags=["-Wno-macro-redefined", f"-I{SOURCES}", *flags])
-
-
-def prepare(program: Any, settings: dict[str, int]) -> None:
+def prepare(tables: Mapping[str, Map], settings: dict[str, int]) -> None:
     """New maps, before a program runs: one without seed and budgets would count what no later one agrees with."""
     for outer, halves in DOUBLED.items():
         for index, half in enumerate(halves):
-            program[outer][ctypes.c_int(index)] = ctypes.c_int(program[half].map_fd)
-    row = program["control"].Leaf()
-    row.seed = secrets.randbits(64)
+            tables[outer].put(index, tables[half].descriptor)
+    row = np.zeros(1, tables["control"].value)
+    row["seed"] = secrets.randbits(64)
     for member, value in settings.items():
-        setattr(row, member, value)
-    program["control"][ctypes.c_int(0)] = row
+        row[member] = value
+    tables["control"].put(0, row[0])
     for half in DOUBLED["flow_counts"]:
-        program[half][ctypes.c_uint64(FLOW_OTHER)] = program[half].Leaf()
-    shares.make_common(program["shares"])
+        tables[half].put(FLOW_OTHER, np.zeros(1, tables[half].value)[0])
+    shares.make_common(tables["shares"])
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One map of the compiled text."""
-
-    descriptor: int
-    form: MapForm
-
-
-def tables_of(program: Any) -> dict[str, Table]:
-    """Every map of the compiled text, also of the kinds that BCC's Python does not know."""
-    from bcc import lib
-
-    lib.bpf_num_tables.argtypes, lib.bpf_num_tables.restype = [ctypes.c_void_p], ctypes.c_size_t
-    lib.bpf_table_name.argtypes, lib.bpf_table_name.restype = [ctypes.c_void_p, ctypes.c_size_t], ctypes.c_char_p
-    found = {}
-    for place in range(lib.bpf_num_tables(program.module)):
-        name = lib.bpf_table_name(program.module, place)
-        form = MapForm(
-            name.decode(),
-            lib.bpf_table_type_id(program.module, place),
-            lib.bpf_table_flags_id(program.module, place),
-            lib.bpf_table_max_entries_id(program.module, place),
-            (lib.bpf_table_key_desc(program.module, name) or b"").decode(),
-            (lib.bpf_table_leaf_desc(program.module, name) or b"").decode(),
-        )
-        found[form.name] = Table(lib.bpf_table_fd(program.module, name), form)
-    return found
-
-
-def load_parsers(program: Any) -> tuple[dict[str, int], list[list[str]]]:
+def load_parsers(load_one: Load) -> tuple[dict[str, int], list[list[str]]]:
     """Those that this kernel takes, and a row (part, reason, remedy) for each that it refuses."""
     taken, refused = {}, []
     for name in PARSERS:
         try:
-            taken[name] = program.load_func(name, program.CGROUP_SKB).fd
-        except Exception as error:  # noqa: BLE001 - BCC raises nothing narrower
-            reason = f"this kernel refused the parser ({last_line(error)})"
+            taken[name] = load_one(name, CGROUP_SKB, 0)
+        except (ProgramRefused, KernelCallFailed) as error:
+            reason = f"this kernel refused the parser ({error})"
             refused.append([name, reason, "a newer kernel; until then its connections count as unparsed"])
     return taken, refused
-
-
-def map_shape(table: Any) -> list[Any]:
-    has_rows = hasattr(table, "Key") and table.Key is not None
-    return [describe(table.Key), describe(table.Leaf)] if has_rows else ["u4", "u4"]
 
 
 def last_line(error: Exception) -> str:
@@ -246,15 +168,14 @@ def last_line(error: Exception) -> str:
 
 
 def main() -> int:
-    from agent.kernel.maps import die_with_parent
-
     # It holds links, and compiles for seconds: killed in that time, an agent would leave them here.
-    die_with_parent()
+    maps.die_with_parent()
     if os.getppid() != int(sys.argv[3]):
         return 1
     channel = socket.socket(fileno=int(sys.argv[1]))
+    cache = Path(sys.argv[4]) if sys.argv[4] else None
     try:
-        description, descriptors = load(sys.argv[2], offered(channel), lambda: ask_for_room(channel))
+        description, descriptors = load(sys.argv[2], offered(channel), lambda: ask_for_room(channel), cache)
     except KernelRefused as refused:
         passing.send(channel, {"refused": refused.reason, "remedy": refused.remedy})
         return 1

@@ -21,10 +21,10 @@ COMMON = 0
 Ids: TypeAlias = npt.NDArray[Any]
 
 
-def make_common(table: Any) -> None:
-    """In BCC's form of a new table."""
+def make_common(shares: Map) -> None:
+    """In a new table."""
     for kind in KINDS:
-        table[table.Key(cgroup_id=COMMON, kind=kind)] = table.Leaf(0)
+        shares.put((COMMON, kind), 0)
 
 
 def correct(tables: Mapping[str, Map], generation: int) -> None:

@@ -28,6 +28,7 @@ from agent.records import (
     OpenConnection,
     Stand,
 )
+from agent.settings import DEFAULT_CACHE
 
 NAMED = 2**64 - 1
 SHED_LATENCY, SHED_NAMES = 1, 2
@@ -41,14 +42,18 @@ NO_ROOM = {
 
 
 def open_kernel(
-    cgroup_root: Path, offer: Offer | None = None, let_go: Callable[[], None] = lambda: None
+    cgroup_root: Path,
+    offer: Offer | None = None,
+    let_go: Callable[[], None] = lambda: None,
+    cache: Path | None = DEFAULT_CACHE,
 ) -> "SocketKernel":
-    """Compiles, loads and attaches; on an old agent's maps where it offers those of our layout: then `go_on` must be
-    called before they are drained. With another layout `let_go` is called, which returns when the old agent has ended.
+    """Compiles, unless that is in the cache, loads and attaches; on an old agent's maps where it offers those of our
+    layout: then `go_on` must be called before they are drained. With another layout `let_go` is called, which returns
+    when the old agent has ended.
 
     Raises KernelRefused with the reason and the remedy, and what `let_go` raises.
     """
-    return SocketKernel(handover.receive(cgroup_root, offer, let_go))
+    return SocketKernel(handover.receive(cgroup_root, offer, let_go, cache))
 
 
 class SocketKernel:
@@ -58,6 +63,7 @@ class SocketKernel:
         self.attached: list[str] = attached.programs
         self.missing: list[MissingPart] = attached.missing
         self.taken_over = attached.taken_over
+        self.cache = attached.cache
         self._handed = attached
         self._maps = attached.maps
         self._reasons = attached.losses + attached.drops

@@ -7,9 +7,11 @@ its maps do, so that nothing is told twice or by nobody.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from agent.kernel.hooks import RAW_TRACEPOINT, Load
+from agent.kernel.maps import KernelCallFailed
 from agent.kernel.offer import WrongDescriptor, facts
+from agent.kernel.programs import ProgramRefused
 from agent.records import OOM_KILLS
 
 
@@ -54,7 +56,7 @@ def settings_for_walk(member_offset: Callable[[str, str], int | None], cgroup_ro
 
 
 def attach_tracepoints(
-    program: Any, old_links: Mapping[str, int], settings: Mapping[str, int], attach: Callable[[str, int], int]
+    load: Load, old_links: Mapping[str, int], settings: Mapping[str, int], attach: Callable[[str, int], int]
 ) -> tuple[dict[str, int], list[list[str]]]:
     """Links by the names of their programs, and a row (part, reason, remedy) for each that this kernel refuses."""
     links, missing = {}, []
@@ -62,9 +64,9 @@ def attach_tracepoints(
         try:
             if not settings["kernfs_id_offset"]:
                 raise LookupError("where a task keeps its cgroup is not in this kernel's BTF")
-            links[one.function] = old_links.get(one.function) or _attached(program, one, attach)
-        except Exception as error:  # noqa: BLE001 - BCC raises nothing narrower
-            missing.append([one.gives, _last_line(error), one.remedy])
+            links[one.function] = old_links.get(one.function) or attach(one.name, load(one.function, RAW_TRACEPOINT, 0))
+        except (ProgramRefused, KernelCallFailed, LookupError) as error:
+            missing.append([one.gives, str(error), one.remedy])
     return links, missing
 
 
@@ -76,12 +78,3 @@ def check_tracepoints(old_links: Mapping[str, int]) -> None:
         told = facts(old_links[one.function])
         if (told.get("link_type"), told.get("tp_name")) != ("raw_tracepoint", one.name):
             raise WrongDescriptor(f"what is offered as the link of {one.function} is another thing")
-
-
-def _attached(program: Any, one: Tracepoint, attach: Callable[[str, int], int]) -> int:
-    return attach(one.name, program.load_func(one.function, program.RAW_TRACEPOINT).fd)
-
-
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__

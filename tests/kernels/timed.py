@@ -10,30 +10,32 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import bcc
-
-from agent.kernel import loader, maps
+from agent.kernel import loader, maps, programs
 
 _PROBE_READ_KERNEL = 113
 _STATISTICS_ONLY = 4
 _LOG_BYTES = 1 << 16
-_load = bcc.lib.bcc_func_load
+_load = programs._prog_load
 _file = Path(os.environ["PROGRAMS"])
 
 
-def noting(*words: Any) -> int:
-    """As libbcc has it: module, type, name, code, its bytes, license, version, level, log, its size, device, place."""
+def noting(kind: int, name: bytes, its_license: bytes, code: bytes, instructions: int, options: bytes) -> int:
+    """As libbpf has it. Who asks for the verifier's log itself asks about one that is noted already."""
+    if len(options) == programs._LOG_OPTIONS.size:
+        return int(_load(kind, name, its_license, code, instructions, options))
+    _, _, attach_type = programs._PROGRAM_OPTIONS.unpack(options)
     log = ctypes.create_string_buffer(_LOG_BYTES)
+    place = ctypes.addressof(log)
+    asked = programs._LOG_OPTIONS.pack(programs._LOG_OPTIONS.size, 0, attach_type, _STATISTICS_ONLY, _LOG_BYTES, place)
     began = time.monotonic()
-    descriptor = int(_load(*words[:7], _STATISTICS_ONLY, log, _LOG_BYTES, *words[10:]))
+    descriptor = int(_load(kind, name, its_license, code, instructions, asked))
     seconds = time.monotonic() - began
     error = ctypes.get_errno()
     said = log.value.decode(errors="replace").strip()
     row = {
-        "name": words[2].decode(),
-        "instructions": words[4] // 8,
+        "name": name.decode(),
+        "instructions": instructions,
         "verified": int(found[1]) if (found := re.search(r"processed (\d+) insns", said)) else None,
         "seconds": round(seconds, 3),
         "refused": "" if descriptor >= 0 else f"{os.strerror(error)}: {said.splitlines()[0] if said else ''}",
@@ -44,7 +46,7 @@ def noting(*words: Any) -> int:
     return descriptor
 
 
-bcc.lib.bcc_func_load = noting
+programs._prog_load = noting
 if os.environ.get("OLDER"):
     maps.may_call = lambda _, helper: helper == _PROBE_READ_KERNEL
 sys.exit(loader.main())

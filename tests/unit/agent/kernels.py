@@ -37,6 +37,7 @@ class ScriptedKernel:
     def __init__(self) -> None:
         self.attached = ["on_egress"]
         self.taken_over = False
+        self.cache = ""
         self.missing = [MissingPart("parse_http_sent", "the kernel refused it", "use a newer one")]
         self.known: dict[int, KernelFlow] = {1: flow(1, cgroup_id=0, role=0, command="", port=0)}
         self.named: set[int] = set()

@@ -1,0 +1,117 @@
+"""The door to libbpf for what is made once: maps, programs, and the BTF that some maps need."""
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from agent.kernel.compiled import MapSpec
+from agent.kernel.maps import KernelCallFailed
+
+_LOG_BYTES = 1 << 20
+_LICENSE = b"GPL"
+# Of libbpf's own structs: the size of each is its first member, and what lies behind it is zero.
+_MAP_OPTIONS, _PROGRAM_OPTIONS, _LOG_OPTIONS = (
+    struct.Struct("=QIIIIII"),
+    struct.Struct("=Qii"),
+    struct.Struct("=Qii72xIIQ"),
+)
+_MAP_INFO, _BTF_INFO = struct.Struct("=24x16x24xIII12x"), struct.Struct("=QII16x")
+
+
+class ProgramRefused(Exception):
+    """The kernel's verifier does not take a program; the reason is its last word."""
+
+
+_libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
+
+
+def _declare(name: str, *arguments: Any) -> Callable[..., int]:
+    function = getattr(_libbpf, name)
+    function.restype = ctypes.c_int
+    function.argtypes = arguments
+    return function  # type: ignore[no-any-return]
+
+
+_int, _u32, _text, _pointer = ctypes.c_int, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_void_p
+_map_create = _declare("bpf_map_create", _int, _text, _u32, _u32, _u32, _pointer)
+_prog_load = _declare("bpf_prog_load", _int, _text, _text, _text, ctypes.c_size_t, _pointer)
+_btf_load = _declare("bpf_btf_load", _text, ctypes.c_size_t, _pointer)
+_info = _declare("bpf_obj_get_info_by_fd", _int, _pointer, _pointer)
+_btf_by_id = _declare("bpf_btf_get_fd_by_id", _u32)
+
+
+def _failed(what: str) -> KernelCallFailed:
+    number = ctypes.get_errno()
+    return KernelCallFailed(number, f"{what}: {os.strerror(number)}")
+
+
+def load_btf(types: bytes) -> int:
+    """Raises KernelCallFailed."""
+    descriptor = _btf_load(types, len(types), None)
+    if descriptor < 0:
+        raise _failed("loading the types of the maps")
+    return descriptor
+
+
+def make_map(name: str, spec: MapSpec, btf: int, inner: int = 0) -> int:
+    """`inner`: a map like those that it will hold. Raises KernelCallFailed."""
+    of_types = (btf, spec.btf_key, spec.btf_value) if spec.btf_value else (0, 0, 0)
+    options = _MAP_OPTIONS.pack(_MAP_OPTIONS.size, *of_types, 0, inner, spec.flags)
+    sizes = (spec.key_bytes, spec.value_bytes, spec.most_entries)
+    descriptor = _map_create(spec.kind, name.encode(), *sizes, options)
+    if descriptor < 0:
+        raise _failed(f"making the map {name}")
+    return descriptor
+
+
+def load_program(kind: int, name: str, code: bytes, attach_type: int = 0) -> int:
+    """Raises ProgramRefused, and KernelCallFailed where it is not permitted at all."""
+    options = _PROGRAM_OPTIONS.pack(_PROGRAM_OPTIONS.size, 0, attach_type)
+    descriptor = _prog_load(kind, name.encode(), _LICENSE, code, len(code) // 8, options)
+    if descriptor >= 0:
+        return descriptor
+    if ctypes.get_errno() == errno.EPERM:
+        raise _failed(f"loading the program {name}")
+    reason = os.strerror(ctypes.get_errno())
+    raise ProgramRefused(f"{name}: {reason}: {_last_word(kind, name, code, attach_type)}")
+
+
+def _last_word(kind: int, name: str, code: bytes, attach_type: int) -> str:
+    """Of the verifier, which is asked once more."""
+    log = ctypes.create_string_buffer(_LOG_BYTES)
+    options = _LOG_OPTIONS.pack(_LOG_OPTIONS.size, 0, attach_type, 1, _LOG_BYTES, ctypes.addressof(log))
+    descriptor = _prog_load(kind, name.encode(), _LICENSE, code, len(code) // 8, options)
+    if descriptor >= 0:
+        os.close(descriptor)
+    said = [line for line in log.value.decode(errors="replace").splitlines() if not line.startswith("processed ")]
+    return said[-1] if said else "the kernel says no more"
+
+
+def btf_of(descriptor: int) -> tuple[int, int, int]:
+    """Of a map: the number of its BTF, and its types in it."""
+    return _MAP_INFO.unpack(_told(descriptor, bytes(_MAP_INFO.size)))
+
+
+def read_btf(number: int) -> bytes:
+    """Raises KernelCallFailed."""
+    descriptor = _btf_by_id(number)
+    if descriptor < 0:
+        raise _failed("opening the types of the maps")
+    try:
+        _, size, _ = _BTF_INFO.unpack(_told(descriptor, bytes(_BTF_INFO.size)))
+        types = ctypes.create_string_buffer(size)
+        _told(descriptor, _BTF_INFO.pack(ctypes.addressof(types), size, 0))
+        return types.raw
+    finally:
+        os.close(descriptor)
+
+
+def _told(descriptor: int, asked: bytes) -> bytes:
+    """What the kernel says of a map or of types. Raises KernelCallFailed."""
+    info, size = ctypes.create_string_buffer(asked, len(asked)), ctypes.c_uint32(len(asked))
+    if _info(descriptor, info, ctypes.byref(size)):
+        raise _failed("asking the kernel about what it has")
+    return info.raw
