@@ -3,6 +3,7 @@ saw is whole, times are right, no rate jumps, no total steps back."""
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def test_both_the_aggregator_and_an_agent_are_killed_at_once(system: System) -> 
 def test_an_agent_that_stands_still_is_stale_and_the_graph_goes_on(system: System) -> None:
     """What it did not read meanwhile the kernel has kept."""
     run = system.steady.start(600, RATE)
-    before = len(host(system.product.graph(), "beta")["blind"])
+    before = host(system.product.graph(), "beta")
     with Reader(system.product.address) as reader:
         time.sleep(2)
         system.product.agents["beta"].tell(signal.SIGSTOP)
@@ -107,7 +108,10 @@ def test_an_agent_that_stands_still_is_stale_and_the_graph_goes_on(system: Syste
         time.sleep(1)
     grown = [look.totals[system.steady.main_edge][0] for look in reader.looks[seen:]]
     assert grown[-1] - grown[0] > RATE
-    assert len(host(graph, "beta")["blind"]) == before and not any(host(graph, "beta")["lost"].values())
+    after = host(graph, "beta")
+    assert len(after["blind"]) == len(before["blind"])
+    # Of the starts before this one's connections are older than their agents.
+    assert Counter(after["lost"]) <= Counter(before["lost"])
     assert_steady(system, reader)
 
 
