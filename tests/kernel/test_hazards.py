@@ -97,6 +97,18 @@ def test_exact_at_both_ends(served: Stage, hazard: str, impairment: Impairment) 
         assert_exact(outcome)
 
 
+def test_answers_that_come_while_the_socket_is_still_about_its_syn(served: Stage) -> None:
+    """By fast open, on one host: the answer is there before the client's write has returned, and TCP looks at it only
+    when that has let go of the socket."""
+    beside = served.cluster.pod("beta", "beside")
+    beside.run("sysctl", ["sysctl", "-qw", "net.ipv4.tcp_fastopen=3"])
+    words = [served.server.ipv4, FAST, "--fast-open", "--requests", 3000, "--each", 1, "--largest", 200]
+    before = network_counter(served, "TcpExtTCPFastOpenPassive")
+    outcome = served.watch(lambda: served.ask("mixed_client.py", words, client=beside), client_host="beta")
+    assert network_counter(served, "TcpExtTCPFastOpenPassive") - before > 2000
+    assert_exact(outcome)
+
+
 def network_counter(stage: Stage, name: str) -> int:
     told = stage.server.run("nstat", ["nstat", "-asz", name]) if name else ""
     return next((int(line.split()[1]) for line in told.splitlines()[::-1] if line.startswith(name) and name), 0)
