@@ -83,7 +83,11 @@ def _of_cluster(cluster: ClusterWatch) -> Iterator[Metric]:
         for counter, family in counters.items():
             family.add_metric([name], getattr(state, counter))
     yield from (objects, since, *counters.values())
-    dropped = cluster.deployed.dropped()
+    faults = CounterMetricFamily(f"{prefix}_faults", "Faults of our own in what is learned from it.", labels=["part"])
+    for name, count in cluster.faults():
+        faults.add_metric([name], count)
+    yield faults
+    dropped = cluster.learning.dropped()
     yield _by_reason("kubernetes_dropped", "What of the cluster's workloads found no room.", dropped)
 
 

@@ -134,10 +134,15 @@ class Aggregator:
             raise Unusable(str(error)) from error
         opened.push_async_callback(api.close)
         self._telemetry.cluster = cluster = ClusterWatch(
-            api, live, self._telemetry.kubernetes_state, Deployers(self._settings.deployed_by)
+            api,
+            live,
+            self._telemetry.kubernetes_state,
+            Deployers(self._settings.deployed_by),
+            self._telemetry.kubernetes_fault,
         )
         aside = live.aside
-        aside.stale, aside.workloads, aside.pressures = cluster.stale, cluster.workloads, cluster.scaling.pressures
+        aside.stale = cluster.stale
+        aside.workloads, aside.pressures = cluster.learning.workloads, cluster.learning.pressures
 
     async def _go_on(self, live: Live) -> None:
         """Until it is stopped, or something that must not fail does."""

@@ -150,6 +150,10 @@ class Telemetry(Collector):
         since = datetime.fromtimestamp(state.stale_since_ns / SECOND_NS, UTC).isoformat(timespec="seconds")
         self._log.write("kubernetes_stale", resource=resource.name, since=since, reason=state.reason)
 
+    def kubernetes_fault(self, part: str, error: Exception) -> None:
+        if self._begins("kubernetes_fault", part):
+            self._log.write("kubernetes_fault", part=part, reason=fault(error))
+
     def snapshot(self, changes: Sequence[pb.Change]) -> None:
         for change in changes:
             if change.kind == pb.CHANGE_KIND_HOST_STALE:

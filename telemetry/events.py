@@ -28,9 +28,7 @@ AGENT_EVENTS: Mapping[str, Event] = {
         "The agent starts: what it runs on and whom it will tell.",
     ),
     "kernel_refused": Event(
-        Level.ERROR,
-        ("reason", "remedy"),
-        "The kernel does not let us look; the agent ends with status 4.",
+        Level.ERROR, ("reason", "remedy"), "The kernel does not let us look; the agent ends with status 4."
     ),
     "kernel_attached": Event(
         Level.INFO,
@@ -241,6 +239,9 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         "This resource of the cluster's API cannot be read; what was known of it since then stays.",
     ),
     "kubernetes_current": Event(Level.INFO, ("resource",), "This resource of the cluster's API is read again."),
+    "kubernetes_fault": Event(
+        Level.ERROR, ("part", "reason"), "What learns this from the cluster's API met a fault of ours, and begins anew."
+    ),
     "catalog_problem": Event(
         Level.WARNING,
         ("place", "reason"),
@@ -248,9 +249,7 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
     ),
     "catalog_problem_ended": Event(Level.INFO, ("place",), "What was wrong at this place is right, or gone."),
     "export_left_out": Event(
-        Level.WARNING,
-        ("form", "count", "reason"),
-        "An export cannot say everything in its form; the first thing left out.",
+        Level.WARNING, ("form", "count", "reason"), "An export cannot say everything; the first thing left out."
     ),
     "certificate_unreadable": Event(
         Level.WARNING, ("reason",), "A changed certificate or token cannot be used; the last good one holds."
