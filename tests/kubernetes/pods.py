@@ -71,6 +71,25 @@ def counts(cluster: Cluster, load: Pod, seconds: float = 120) -> Any:
     return row
 
 
+def settled_edge(cluster: Cluster, client: Pod, server: Pod, requests: int) -> Any:
+    """The one edge between two pods, when it has as many requests as were made; more is never right."""
+    found: list[Any] = []
+
+    def complete() -> bool:
+        edges = cluster.plumb("graph")["edges"]
+        found[:] = [one for one in edges if client.is_node(one["source"]) and server.is_node(one["target"])]
+        return bool(sum(one["requests"] for one in found) >= requests)
+
+    try:
+        await_true(f"{requests} requests to {server.name}", complete, 30)
+    except Exception as late:
+        graph = cluster.plumb("graph")
+        raise AssertionError(json.dumps(graph, indent=1)[:20000] + cluster.diagnosis()) from late
+    (edge,) = found
+    assert edge["requests"] == requests
+    return edge
+
+
 def find(cluster: Cluster, name: str) -> Pod:
     """When it runs, or has run."""
 
