@@ -30,7 +30,7 @@ from agent.identity.process import Proc, cgroup_namespace
 from agent.identity.reading import (
     Process,
     Reading,
-    one_each_namespace,
+    addresses_of_namespaces,
     open_connections,
     read_addresses,
     read_everything,
@@ -262,9 +262,9 @@ class Host:
                 kind == ENDPOINT_KIND_UNIT or process.network_namespace == self._host_namespace
             ):
                 self._is_of_host(process.network_namespace)
-        for namespace, process in one_each_namespace(processes).items():
+        for process, addresses in addresses_of_namespaces(self.proc, processes):
             self._witnesses.note(process)
-            self.claims.has_addresses(namespace, read_addresses(self.proc, process.pid), since_ns, now_ns)
+            self.claims.has_addresses(process.network_namespace, addresses, since_ns, now_ns)
         for process in processes:
             identity = self.naming.identity(process.cgroup_id)
             alone = process.network_namespace not in self._namespaces_of_host

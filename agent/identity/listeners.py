@@ -12,7 +12,7 @@ def end_closed_listeners(claims: Claims, index: CgroupIndex, proc: Proc, changin
     """Ends claims whose process is gone and left nobody who listens; in the namespaces that are `changing`, all closed
     ones. So a host on which nothing begins to listen costs no reading of socket tables.
     """
-    ports: dict[int, set[tuple[int, int]]] = {}
+    ports: dict[int, set[tuple[int, int]] | None] = {}
     for socket, listening in list(claims.listeners.items()):
         if not listening.process_id:
             continue
@@ -20,11 +20,20 @@ def end_closed_listeners(claims: Claims, index: CgroupIndex, proc: Proc, changin
         if heir == listening.process_id and socket.network_namespace not in changing:
             continue
         if heir and socket.network_namespace not in ports:
-            ports[socket.network_namespace] = listening_ports(proc, heir)
-        if not heir or (socket.transport, socket.port) not in ports[socket.network_namespace]:
+            ports[socket.network_namespace] = _ports(socket.network_namespace, heir, proc)
+        open_ports = ports[socket.network_namespace] if heir else set()
+        if open_ports is None:
+            continue  # nothing was shown of it; the next look asks again
+        if (socket.transport, socket.port) not in open_ports:
             claims.stops(socket, now_ns)
         else:
             claims.listeners[socket] = replace(listening, process_id=heir)
+
+
+def _ports(network_namespace: int, pid: int, proc: Proc) -> set[tuple[int, int]] | None:
+    """None: its process ended, or is in another namespace than the socket."""
+    found = listening_ports(proc, pid)
+    return found if proc.network_namespace(pid) == network_namespace else None
 
 
 def _heir(socket: Socket, listening: Listening, index: CgroupIndex, proc: Proc) -> int:

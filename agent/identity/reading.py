@@ -4,7 +4,10 @@ Tables are read once for each namespace, from the /proc of one process in it: en
 that the agent does not get.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from socket import IPPROTO_UDP
+from typing import TypeVar
 
 from plumbline.v1.flow_pb2 import ROLE_CLIENT, ROLE_SERVER, ROLE_UNSPECIFIED
 
@@ -20,6 +23,8 @@ from agent.identity.sockets import (
     udp_listeners,
 )
 from agent.records import OpenConnection
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +54,31 @@ def read_everything(index: CgroupIndex, proc: Proc) -> Reading:
         for inode in proc.sockets(process.pid):
             holders.setdefault(inode, process)
     first_port, last_port = ephemeral_ports(proc)
-    for namespace, process in one_each_namespace(reading.processes).items():
-        reading.addresses[namespace] = read_addresses(proc, process.pid)
-        listeners, connections = tcp_sockets(*_tables(proc, process.pid, "tcp", "tcp6"))
-        datagrams = udp_listeners(*_tables(proc, process.pid, "udp", "udp6"))
+    for namespace, some in by_namespace(reading.processes).items():
+        _, tables = shown_by(proc, namespace, some, lambda pid: _Tables.read(proc, pid)) or (None, _Tables([], [], []))
+        reading.addresses[namespace] = tables.addresses
         # A datagram socket on a port that the kernel chose is a client's.
-        listeners += [one for one in datagrams if not first_port <= one.port <= last_port]
-        for listener in listeners:
-            if listener.inode in holders:
+        for listener in tables.listeners:
+            is_client = listener.transport == IPPROTO_UDP and first_port <= listener.port <= last_port
+            if listener.inode in holders and not is_client:
                 reading.listeners.append((namespace, listener, holders[listener.inode]))
-        reading.connections += [(namespace, one, holders.get(one.inode)) for one in connections]
+        reading.connections += [(namespace, one, holders.get(one.inode)) for one in tables.connections]
     return reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Of one namespace."""
+
+    addresses: list[bytes]
+    listeners: list[Listener]
+    connections: list[Connection]
+
+    @classmethod
+    def read(cls, proc: Proc, pid: int) -> "_Tables":
+        listeners, connections = tcp_sockets(*_tables(proc, pid, "tcp", "tcp6"))
+        datagrams = udp_listeners(*_tables(proc, pid, "udp", "udp6"))
+        return cls(read_addresses(proc, pid), [*listeners, *datagrams], connections)
 
 
 def open_connections(reading: Reading) -> list[tuple[OpenConnection, Process | None]]:
@@ -96,12 +115,34 @@ def read_processes(index: CgroupIndex, proc: Proc) -> list[Process]:
     ]
 
 
-def one_each_namespace(processes: list[Process]) -> dict[int, Process]:
-    found: dict[int, Process] = {}
+def by_namespace(processes: Iterable[Process]) -> dict[int, list[Process]]:
+    found: dict[int, list[Process]] = {}
     for process in processes:
         if process.network_namespace:
-            found.setdefault(process.network_namespace, process)
+            found.setdefault(process.network_namespace, []).append(process)
     return found
+
+
+def shown_by(
+    proc: Proc, network_namespace: int, processes: Iterable[Process], read: Callable[[int], T]
+) -> tuple[Process, T] | None:
+    """The first of these that was in the namespace still when it had been read, and what it shows; None: nobody was.
+
+    One that ends shows empty tables, and a runtime's process that begins a container moves into another namespace.
+    """
+    for process in processes:
+        found = read(process.pid)
+        if proc.network_namespace(process.pid) == network_namespace:
+            return process, found
+    return None
+
+
+def addresses_of_namespaces(proc: Proc, processes: Iterable[Process]) -> Iterator[tuple[Process, list[bytes]]]:
+    """Of each that these processes are in, with the one of them that showed it."""
+    for namespace, some in by_namespace(processes).items():
+        shown = shown_by(proc, namespace, some, lambda pid: read_addresses(proc, pid))
+        if shown is not None:
+            yield shown
 
 
 def read_addresses(proc: Proc, pid: int | str) -> list[bytes]:

@@ -468,3 +468,44 @@ def test_in_a_cgroup_namespace_of_our_own_others_have_their_paths_too(machine: M
 def test_without_one_nothing_changes(machine: Machine) -> None:
     assert MOUNT is not None
     assert cgroup_namespace(MOUNT, Proc().cgroup_path(os.getpid()) or "/", os.getpid()) == "/"
+
+
+class Leaving(Proc):
+    """The first process that is asked for its network has ended by then."""
+
+    def __init__(self, machine: Machine, processes: "list[subprocess.Popen[str]]") -> None:
+        super().__init__()
+        self._machine, self._processes = machine, processes
+        self.left: list[int] = []
+
+    def network_table(self, pid: int | str, name: str) -> str:
+        for process in self._processes:
+            if process.pid == pid and not self.left:
+                self.left.append(process.pid)
+                self._machine.end(process)
+        return super().network_table(pid, name)
+
+
+@pytest.mark.parametrize("at_the_start", [True, False])
+def test_one_that_ends_while_it_is_read_takes_no_address_from_its_namespace(
+    machine: Machine, at_the_start: bool
+) -> None:
+    """A runtime begins a container beside one that runs: by processes that are in its pod for a moment."""
+    sleep = "import time\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    pod = POD.removesuffix(CONTAINER)
+    first = machine.start(f"{pod}{'0' * 64}", sleep, own_network=True)
+    others = [machine.start(f"{pod}{one * 64}", sleep, joins=first.pid) for one in "1f"]
+    server = machine.start(POD, LISTEN, joins=first.pid)
+    host = host_of(machine)
+    if not at_the_start:
+        host.read(START_NS)
+    host.proc = leaving = Leaving(machine, [first, *others])
+    if at_the_start:
+        host.read(START_NS)
+    else:
+        cgroup_id = (machine.root / POD).stat().st_ino
+        host.listener(ListenerSeen(cgroup_id, ANY_V4, 18080, 6, "python", server.pid, 1_500))
+        host.refresh(2_000)
+    assert leaving.left
+    assert {claim.place.address for claim in claims_on(host, 18080)} == {LOOPBACK, POD_ADDRESS}
+    assert all(claim.to_ns is None for claim in host.claims.take_changes())
