@@ -62,6 +62,7 @@ class Resolver:
         self._cluster = cluster
         self.ends = Ends()
         self._end_of_endpoint: dict[int, int] = {}
+        self._namespaces: dict[int, int] = {}  # of the same, as they were then
         self._columns = Columns.of(0)
         self._seen = Seen(tables)
         self._claimed = Claimed(tables, ownership)
@@ -87,6 +88,7 @@ class Resolver:
         known = self._end_of_endpoint.get(endpoint)
         if known is None:
             known = self._end_of_endpoint[endpoint] = self.ends.id_of(self._named(endpoint))
+            self._namespaces[endpoint] = self._tables.endpoints.values[endpoint].network_namespace
         return known
 
     def _named(self, endpoint: int) -> End:
@@ -176,14 +178,18 @@ class Resolver:
         return sorted(one for one in which if awake[one])
 
     def _of_renamed(self) -> list[int]:
-        """Flows of endpoints that are called otherwise by now."""
+        """Flows of endpoints that are called otherwise by now, or known to be in another network namespace."""
         pods, values = self._pods.take_changed(), self._tables.endpoints.values
         may_all, self._improved = self._improved != self._tables.endpoints.improved, self._tables.endpoints.improved
         if not may_all and not pods:
             return []
         known = self._end_of_endpoint.items()
         asked = known if may_all else [one for one in known if values[one[0]].pod_uid in pods]
-        renamed = {endpoint for endpoint, end in asked if self.ends.values[end] != self._named(endpoint)}
+        renamed = {
+            one
+            for one, end in asked
+            if self.ends.values[end] != self._named(one) or values[one].network_namespace != self._namespaces[one]
+        }
         for endpoint in renamed:
             del self._end_of_endpoint[endpoint]
         return [*self._seen.of_endpoints(renamed, self._columns.far), *self.served.of_endpoints(renamed)]

@@ -53,3 +53,20 @@ def test_clusters_have_their_own_addresses_and_foreign_names_are_prefixed(world:
     assert world.requests() == {("alpha/web", "beta/shop"): 40, ("east:alpha/web", "east:beta/shop"): 3}
     assert world.nodes()["east:beta/shop"].cluster == "east"
     assert [host.name for host in world.topology().hosts] == ["alpha", "beta", "east:alpha", "east:beta"]
+
+
+@pytest.mark.parametrize("before", [0, 1001, 999])
+def test_a_namespace_that_is_known_later_is_where_the_calls_before_were_made(world: World, before: int) -> None:
+    """`before`: it was not known, was taken for another pod's, or for one in which nobody listens."""
+    alpha = world.agent("alpha", "10.0.0.1")
+    for uid, namespace in (("a", 1001), ("b", 1002)):
+        server = alpha.endpoint(flow.ENDPOINT_KIND_POD, namespace, pod_uid=uid, container_id="server")
+        alpha.listens(server, "127.0.0.1", 8080, realm=flow.REALM_NAMESPACE, network_namespace=namespace)
+    client = {"kind": flow.ENDPOINT_KIND_POD, "pod_uid": "b", "container_id": "client"}
+    load = alpha.endpoint(network_namespace=before, **client)
+    alpha.calls(load, "127.0.0.1", 8080, 3, local="127.0.0.1")
+    alpha.tells()
+    assert world.requests() != {("alpha/pod-b", "alpha/pod-b"): 3}
+    alpha.redefine(load, network_namespace=1002, **client)
+    alpha.tells()
+    assert world.requests() == {("alpha/pod-b", "alpha/pod-b"): 3}
