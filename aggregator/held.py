@@ -153,6 +153,8 @@ class Looks:
             by_host=resolved.by_host,
             near=resolved.near,
             asked_by=resolved.asked_by,
+            met=resolved.met,
+            revisions=resolved.revisions,
             facts=self._facts_of_flows(),
             protocols=protocols,
             active=active,

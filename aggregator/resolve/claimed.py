@@ -29,6 +29,12 @@ class Claimed:
         place = self.place(value.endpoint)
         return self._ownership.has_moved(value.peer_address, _port(value), value.transport, place)
 
+    def holders(self, value: Flow) -> frozenset[int]:
+        """All endpoints that the address was ever one's of."""
+        place = self.place(value.endpoint)
+        lines = self._ownership.timelines(value.peer_address, _port(value), value.transport, place)
+        return lines[0].owners | lines[1].owners
+
     def is_ours(self, address: bytes, endpoint: int) -> bool:
         """Whether anybody ever had the address, as an endpoint sees it. Not loopback, which names are blocked with."""
         return not is_loopback(address) and self._ownership.knows(address, self.place(endpoint))

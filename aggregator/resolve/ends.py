@@ -28,6 +28,7 @@ from aggregator.resolve.ownership import Ownership
 from aggregator.resolve.podnames import PodNames
 from aggregator.resolve.presence import Presence
 from aggregator.resolve.resolved import NOT_SHOWN, Bools, Columns, Resolved
+from aggregator.resolve.revisions import PodRevisions
 from aggregator.resolve.seen import Seen
 from aggregator.resolve.served import ServedFlows
 from aggregator.resolve.services import Services
@@ -71,7 +72,10 @@ class Resolver:
         self._hosts = HostAddresses(tables, coverage, cluster)
         self._improved = 0
         self._pods = pods
-        self.served = ServedFlows(tables, services, dns, ownership, self._hosts, self.ends, self.end_of, cluster)
+        self.served = ServedFlows(
+            tables, services, dns, ownership, self._hosts, self.ends, self.end_of, self._revision_of, cluster
+        )
+        self._revisions = PodRevisions(tables, self._revision_of, self._node_of)
         self._callers = Callers(
             tables, self.ends, self.end_of, self._claimed, self._hosts, services, self.served, self._strangers, cluster
         )
@@ -99,6 +103,11 @@ class Resolver:
         """What its pod is part of, if it is in one of this cluster's and that is known."""
         is_ours = value.pod_uid and self._tables.hosts.values[value.host].cluster == self._cluster
         return self._pods.of(value.pod_uid) if is_ours else None
+
+    def _revision_of(self, endpoint: int) -> str:
+        """What its pod is marked with, "" for none."""
+        pod = self.pod_of(self._tables.endpoints.values[endpoint])
+        return pod.revision if pod is not None else ""
 
     def settle_far(self, one: int, said: Said, now_ns: int) -> tuple[int, bool]:
         """The flow id that says whose the far address was in that row, and whether that is certain for good."""
@@ -138,6 +147,7 @@ class Resolver:
             self.ends.vertices,
             found.source,
             found.target,
+            found.met,
             found.far_host,
             found.port,
             found.via,
@@ -149,6 +159,7 @@ class Resolver:
             found.moved,
             found.elsewhere,
             found.shared | found.in_turn,
+            self._revisions.value,
             bool(self._callers.fresh),
         )
 
@@ -181,9 +192,7 @@ class Resolver:
         """Flows of endpoints that are called otherwise by now, or known to be in another network namespace."""
         pods, values = self._pods.take_changed(), self._tables.endpoints.values
         may_all, self._improved = self._improved != self._tables.endpoints.improved, self._tables.endpoints.improved
-        if not may_all and not pods:
-            return []
-        known = self._end_of_endpoint.items()
+        known = self._end_of_endpoint.items() if may_all or pods else ()
         asked = known if may_all else [one for one in known if values[one[0]].pod_uid in pods]
         renamed = {
             one
@@ -192,6 +201,7 @@ class Resolver:
         }
         for endpoint in renamed:
             del self._end_of_endpoint[endpoint]
+        self._revisions.refresh(pods, may_all)
         return [*self._seen.of_endpoints(renamed, self._columns.far), *self.served.of_endpoints(renamed)]
 
     def _of_hosts(self, hosts: Collection[int]) -> list[int]:
@@ -241,7 +251,15 @@ class Resolver:
         found.moved[one] = not is_settled and self._claimed.has_moved(value)
         found.far[one] = NOT_SHOWN if owner is None else owner
         found.far_host[one] = NOT_SHOWN if owner is None else self._tables.endpoints.values[owner].host
+        found.met[one] = NOT_SHOWN if owner is None or not self._is_met(found, one, value, owner) else owner
         return owner
+
+    def _is_met(self, found: Columns, one: int, value: Flow, owner: int) -> bool:
+        """Whether it is that very pod. A settled flow is of a node, of which several pods may have had the address."""
+        if value.far_endpoint == AS_TIME_TELLS:
+            return not found.moved[one]
+        others = (each for each in self._claimed.holders(value) if self._node_of(each) == self._node_of(owner))
+        return len({self._tables.holder_of(each) for each in others}) <= 1
 
     def _node_of(self, endpoint: int) -> int:
         return self.ends.vertices[self.end_of(endpoint)]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.records import End, Way
+from aggregator.topology.flows import Revisions
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -17,12 +18,14 @@ NOT_SHOWN: Final = -1
 
 @dataclass(slots=True)
 class Columns:
-    """Per flow id; see Resolved. `far`: the endpoint at the far end where it is one of ours, else -1. `until_ns`: for
-    rows of then or later the answer may be another one. `shared`: with callers of now; `in_turn`: of other times."""
+    """Per flow id; see Resolved. `far`: the endpoint at the far end where it is one of ours, or stands for its node,
+    else -1. `until_ns`: for rows of then or later the answer may be another one. `shared`: with callers of now;
+    `in_turn`: of other times."""
 
     source: Ints
     target: Ints
     far: Ints
+    met: Ints
     far_host: Ints
     port: Ints
     via: Ints
@@ -37,10 +40,12 @@ class Columns:
 
     @classmethod
     def of(cls, size: int) -> "Columns":
-        source, target, far, far_host, port, via, by_host, near = (np.full(size, NOT_SHOWN, np.int64) for _ in range(8))
+        source, target, far, met, far_host, port, via, by_host, near = (
+            np.full(size, NOT_SHOWN, np.int64) for _ in range(9)
+        )
         outside, moved, elsewhere, shared, in_turn = (np.zeros(size, np.bool_) for _ in range(5))
         until_ns = np.full(size, 2**62, np.int64)
-        numbers = (source, target, far, far_host, port, via, by_host, near, until_ns)
+        numbers = (source, target, far, met, far_host, port, via, by_host, near, until_ns)
         return cls(*numbers, outside, moved, elsewhere, shared, in_turn)
 
     def grown(self, size: int) -> "Columns":
@@ -61,6 +66,7 @@ class Resolved:
     vertices: Sequence[int]
     source: Ints
     target: Ints
+    met: Ints  # an endpoint of the pod at the far end, or of one of its revision; -1 where nobody can tell which
     far_host: Ints  # host id where the far end is one of our endpoints, or that of a group of hosts; else -1
     port: Ints  # the server's, behind any translation
     via: Ints  # position in `ways` of what the client asked for where that was something else, else -1
@@ -72,4 +78,5 @@ class Resolved:
     moved: Bools  # the far address changed hands: rows must be settled by their own time
     elsewhere: Bools  # it is a Service's client, and which of several nodes answered it, their rows tell
     shared: Bools  # several clients on one address, at once or in turn: their server cannot tell which
+    revisions: Revisions | None  # None where no pod has any
     provisional: bool = False  # something may resolve better a moment later

@@ -28,6 +28,7 @@ class ServedFlows:
         hosts: HostAddresses,
         ends: Ends,
         end_of: Callable[[int], int],
+        revision_of: Callable[[int], str],
         cluster: str,
     ) -> None:
         self.groups = HostGroups()
@@ -39,7 +40,7 @@ class ServedFlows:
         self._end_of = end_of
         self._cluster = cluster
         self._claimed = Claimed(tables, ownership)
-        self._serving = Serving(services, ownership, cluster, self._node_of, hosts.have)
+        self._serving = Serving(services, ownership, cluster, self._node_of, hosts.have, revision_of)
         self._asking = Asking(services, self._serving, dns)
         self._served: dict[int, Served] = {}
 
@@ -55,7 +56,7 @@ class ServedFlows:
             return False
         self._served[one] = served
         found.until_ns[one], found.moved[one] = FOREVER_NS, False
-        found.far[one] = found.far_host[one] = NOT_SHOWN
+        found.far[one] = found.far_host[one] = found.met[one] = NOT_SHOWN
         if value.far_endpoint == NOBODY_KNOWN or not served.by_node:
             found.target[one] = self._ends.id_of(service_end(served.key, self._cluster))
         else:
@@ -72,6 +73,7 @@ class ServedFlows:
         endpoints = self._tables.endpoints.values
         found.far[one] = endpoint = next(iter(served.by_node.values()))
         found.target[one], found.port[one] = self._end_of(endpoint), served.port
+        found.met[one] = endpoint if served.is_of_one_revision else NOT_SHOWN
         found.far_host[one] = self.groups.id_of(frozenset(endpoints[each].host for each in served.endpoints))
 
     def name_ways(self, found: Columns, one: int) -> None:

@@ -48,7 +48,8 @@ class HostGroups:
 
 class Served(NamedTuple):
     """`by_node`: an endpoint of each node that may answer. `ways`: these nodes, each with the ports that it may answer
-    on; `port`: the only one, else 0. `masking`: whether servers see a host's address instead of the client's."""
+    on; `port`: the only one, else 0. `masking`: whether servers see a host's address instead of the client's.
+    `is_of_one_revision`: whether all that ever stood behind it are known, and marked alike."""
 
     key: ServiceKey
     by_node: dict[int, int]
@@ -56,6 +57,7 @@ class Served(NamedTuple):
     ways: frozenset[tuple[int, int]]
     port: int
     masking: Masking
+    is_of_one_revision: bool
 
     @property
     def is_certain(self) -> bool:
@@ -78,6 +80,7 @@ class Serving:
         cluster: str,
         node_of: Callable[[int], int],
         have_hosts: Callable[[bytes], bool],
+        revision_of: Callable[[int], str],
     ) -> None:
         self._services = services
         self._ownership = ownership
@@ -85,6 +88,7 @@ class Serving:
         self._place = Place(NO_HOST, cluster, 0)
         self._node_of = node_of
         self._have_hosts = have_hosts
+        self._revision_of = revision_of
         self._known: dict[tuple[ServiceKey, Masking], Served] = {}
 
     def forget(self) -> None:
@@ -114,15 +118,19 @@ class Serving:
     def _made(self, key: ServiceKey, transport: int, masking: Masking) -> Served:
         by_node: dict[int, int] = {}
         endpoints, ways = set(), set()
+        revisions: set[str] = set()
         for backend, span in self._services.behind(key):
-            for owner in self._owners(backend, transport, span):
+            owners = self._owners(backend, transport, span)
+            revisions.update(map(self._revision_of, owners) if owners else ("",))
+            for owner in owners:
                 node = self._node_of(owner)
                 by_node.setdefault(node, owner)
                 endpoints.add(owner)
                 ways.add((node, backend.port))
         ports = {port for _, port in ways}
         port = ports.pop() if len(ports) == 1 else 0
-        return Served(key, by_node, frozenset(endpoints), frozenset(ways), port, masking)
+        is_of_one = len(revisions) == 1 and "" not in revisions
+        return Served(key, by_node, frozenset(endpoints), frozenset(ways), port, masking, is_of_one)
 
     def _owners(self, backend: Backend, transport: int, span: Span) -> set[int]:
         """Who had that port, or else that address, while it was behind the Service."""

@@ -11,6 +11,7 @@ from plumbline.v1 import topology_pb2 as pb
 from aggregator.records import CLIENT, SERVER
 from aggregator.topology.background import Background
 from aggregator.topology.byhosts import left
+from aggregator.topology.byrevision import by_revision, trim
 from aggregator.topology.columns import Rows, is_alive
 from aggregator.topology.flows import Flows, Texts
 from aggregator.topology.placing import Edges
@@ -43,17 +44,7 @@ def drawn(
     rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked, background: Background
 ) -> Iterator[Drawn]:
     """Every edge, in no order."""
-    transport, requests = Transport(rows.flows, edges, flows, asked), Requests(rows.requests, edges, texts.names)
-    columns: dict[str, Sequence[object]] = {**transport.columns(), **requests.columns()}
-    columns["turn_ms"] = [
-        own or other for own, other in zip(columns["latency_ms"], turns(rows.requests, edges), strict=True)
-    ]
-    columns["seen_from"] = _seen_from(edges)
-    columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)
-    columns["server_side"] = _sides(SERVER, transport.of_server, requests.of_server, transport, requests)
-    columns["port"] = edges.port.tolist()
-    columns["way"], columns["through"] = _ways(edges, flows)
-    columns["by_host"] = edges.by_host.tolist()
+    columns = _columns(rows, edges, flows, texts, asked)
     names, values = tuple(columns), zip(*columns.values(), strict=True)
     first_ns, last_ns = _times(rows, edges)
     own = {flows.vertices[end] for end in edges.ends.tolist() if background.own(flows.ends[end])}
@@ -65,9 +56,28 @@ def drawn(
         fields["class"] = pb.EDGE_CLASS_SELF if is_own else background.class_of(flows.ends[source], called, fields)
         fields["protocol"] = word = word_of(kind)
         edge_id = f"{caller}>{called}:{fields['port']}/{word}"
-        if fields.pop("by_host") and not left(fields):
-            continue
+        if fields.pop("by_host"):
+            if not left(fields):
+                continue
+            trim(fields)
         yield Drawn(edge_id, (source, target), fields["port"], caller, called, first, last, fields)
+
+
+def _columns(rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked) -> dict[str, Sequence[object]]:
+    transport, requests = Transport(rows.flows, edges, flows, asked), Requests(rows.requests, edges, texts.names)
+    columns: dict[str, Sequence[object]] = {**transport.columns(), **requests.columns()}
+    columns["turn_ms"] = [
+        own or other for own, other in zip(columns["latency_ms"], turns(rows.requests, edges), strict=True)
+    ]
+    columns["seen_from"] = _seen_from(edges)
+    columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)
+    columns["server_side"] = _sides(SERVER, transport.of_server, requests.of_server, transport, requests)
+    columns["port"] = edges.port.tolist()
+    columns["way"], columns["through"] = _ways(edges, flows)
+    columns["by_host"] = edges.by_host.tolist()
+    if flows.revisions is not None:
+        columns["revisions"] = by_revision(rows.flows, requests.counted(), edges, flows, flows.revisions)
+    return columns
 
 
 def _sides(

@@ -40,6 +40,16 @@ def _joined(known: Facts, more: Facts) -> Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Revisions:
+    """What pods are marked with. `names` by id, of which 0 is none; `of_endpoint`: by endpoint, the last one for
+    nobody; `nodes`: positions in `ends` of the first end of each node that has any."""
+
+    names: Sequence[str]
+    of_endpoint: Ints
+    nodes: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class Flows:
     """Per flow id, what rows are grouped by: positions in `ends` (-1: not shown), and the flow's own facts.
 
@@ -48,6 +58,7 @@ class Flows:
     what the client asked for where that was something else, else -1. `asked_by`: by (source, target, port) what clients
     asked for whose own rows cannot tell who answered. `by_host`: the end of the host whose address a server sees, where
     others may come by way of that host, too; else -1. `near`: that of a client's own host, which may be seen instead.
+    `met`: an endpoint of the revision at the far end, -1 where nobody can tell; `revisions`: None where there are none.
     """
 
     ends: Sequence[End]
@@ -62,6 +73,8 @@ class Flows:
     by_host: Ints
     near: Ints
     asked_by: Mapping[tuple[int, int, int], frozenset[int]]
+    met: Ints
+    revisions: Revisions | None
     facts: Facts
     protocols: Ints  # bits ever seen
     active: Ints  # connections open now

@@ -6,6 +6,7 @@ nobody answered.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -28,9 +29,23 @@ Columns: TypeAlias = dict[str, list[object]]
 MOST_ROUTES: Final = 100
 _CLASSES: Final = ("s2xx", "s3xx", "s4xx", "s5xx", "other")
 _OTHER: Final = 4
+_SERVER_ERRORS: Final = 5
 # What Upgrade leads to is a stream in both directions.
 _SWITCHED: Final = 101
 _METHOD_BITS: Final = DETAIL_BITS["operation"][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of requests, or of connections: of which flow and edge, told by which end, how many. `counts`: whether they
+    are among the edge's own, `fails`: whether those are errors."""
+
+    flow: Ints
+    edge: Ints
+    role: Ints
+    count: Ints
+    counts: Bools
+    fails: Bools
 
 
 class Requests:
@@ -49,8 +64,8 @@ class Requests:
         self._size = len(edges)
         self._at = edges.requests.edge[asked]
         self._counts = edges.requests.counts[asked]
-        role = edges.requests.role[asked]
-        self._client, self._server = role == CLIENT, role == SERVER
+        self._role = edges.requests.role[asked]
+        self._client, self._server = self._role == CLIENT, self._role == SERVER
         outcome = self._rows.key("outcome")
         self._answered = outcome == flow.OUTCOME_ANSWERED
         self._unanswered = {
@@ -63,9 +78,32 @@ class Requests:
         self.has_statuses = np.isin(edges.kind, WITH_STATUSES)
         self.of_client, self.of_server = (has(self._at[chosen], self._size) for chosen in (self._client, self._server))
 
+    def counted(self) -> Counted:
+        """All that are no turns; also those that count nowhere."""
+        given_up = self._unanswered["client"] | self._unanswered["server"]
+        with_statuses = self.has_statuses[self._at]
+        is_error = np.where(
+            with_statuses,
+            (self._code // 100 == _SERVER_ERRORS) | self._no_tunnel,
+            is_failure(self._edges.kind[self._at], self._code),
+        )
+        return Counted(
+            self._rows.flow,
+            self._at,
+            self._role,
+            self._rows.count,
+            np.where(given_up, self._waited(), self._counts),
+            (self._answered & is_error) | (given_up & ~with_statuses),
+        )
+
+    def _waited(self) -> Bools:
+        """Of questions that nobody answered: which rows count."""
+        by_client = (np.isin(self._edges.kind, WAITED_FOR_BY_CLIENT) & self.of_client)[self._at]
+        found: Bools = np.where(by_client, self._client, self._counts)
+        return found
+
     def columns(self) -> Columns:
-        client_waits = np.isin(self._edges.kind, WAITED_FOR_BY_CLIENT) & self.of_client
-        waited = np.where(client_waits[self._at], self._client, self._counts)
+        waited = self._waited()
         unanswered = {end: self._sum(waited & ended) for end, ended in self._unanswered.items()}
         answered = self._counts & self._answered
         given_up = unanswered["client"] + unanswered["server"]

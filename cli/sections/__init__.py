@@ -6,7 +6,7 @@ A section is given the whole answer and is "" where it has nothing to say. No qu
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from cli.sections import asked, deployed, exposure, resources, scale, traffic
+from cli.sections import asked, byrevision, deployed, exposure, resources, scale, traffic
 
 Json = Mapping[str, Any]
 
@@ -23,6 +23,7 @@ SECTIONS: Final = (
     Section("Pods", scale.scale),
     Section("Resources", resources.resources),
     Section("Revisions", deployed.revisions),
+    Section("By revision", byrevision.by_revision),
     Section("By hand", deployed.by_hand),
     Section("Events", deployed.events),
     Section("Exposure", exposure.exposure),

@@ -59,6 +59,12 @@ class SeenFrom(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SEEN_FROM_SERVER: _ClassVar[SeenFrom]
     SEEN_FROM_BOTH: _ClassVar[SeenFrom]
 
+class EdgeEnd(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EDGE_END_UNSPECIFIED: _ClassVar[EdgeEnd]
+    EDGE_END_SOURCE: _ClassVar[EdgeEnd]
+    EDGE_END_TARGET: _ClassVar[EdgeEnd]
+
 class RolloutState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROLLOUT_STATE_UNSPECIFIED: _ClassVar[RolloutState]
@@ -111,6 +117,9 @@ SEEN_FROM_UNSPECIFIED: SeenFrom
 SEEN_FROM_CLIENT: SeenFrom
 SEEN_FROM_SERVER: SeenFrom
 SEEN_FROM_BOTH: SeenFrom
+EDGE_END_UNSPECIFIED: EdgeEnd
+EDGE_END_SOURCE: EdgeEnd
+EDGE_END_TARGET: EdgeEnd
 ROLLOUT_STATE_UNSPECIFIED: RolloutState
 ROLLOUT_STATE_BEGUN: RolloutState
 ROLLOUT_STATE_PROGRESSING: RolloutState
@@ -387,7 +396,7 @@ class Reached(_message.Message):
     def __init__(self, port: _Optional[int] = ..., protocol: _Optional[str] = ..., connections: _Optional[int] = ..., encrypted: bool = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Edge(_message.Message):
-    __slots__ = ("id", "source", "target", "protocol", "port", "requests", "errors", "client_errors", "unanswered", "statuses", "codes", "latency_ms", "turn_ms", "rtt_ms", "bytes_sent", "bytes_received", "connections", "active_connections", "failed_connections", "retransmits", "encrypted", "via", "coverage", "seen_from", "first_seen", "last_seen", "routes", "client_side", "server_side", "way", "through", "appeared_with")
+    __slots__ = ("id", "source", "target", "protocol", "port", "requests", "errors", "client_errors", "unanswered", "statuses", "codes", "latency_ms", "turn_ms", "rtt_ms", "bytes_sent", "bytes_received", "connections", "active_connections", "failed_connections", "retransmits", "encrypted", "via", "coverage", "seen_from", "first_seen", "last_seen", "routes", "client_side", "server_side", "way", "through", "appeared_with", "revisions")
     class CodesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -428,6 +437,7 @@ class Edge(_message.Message):
     WAY_FIELD_NUMBER: _ClassVar[int]
     THROUGH_FIELD_NUMBER: _ClassVar[int]
     APPEARED_WITH_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     target: str
@@ -460,7 +470,22 @@ class Edge(_message.Message):
     way: bool
     through: _containers.RepeatedScalarFieldContainer[str]
     appeared_with: _containers.RepeatedCompositeFieldContainer[AppearedWith]
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., protocol: _Optional[str] = ..., port: _Optional[int] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., client_errors: _Optional[int] = ..., unanswered: _Optional[_Union[Unanswered, _Mapping]] = ..., statuses: _Optional[_Union[Statuses, _Mapping]] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ..., turn_ms: _Optional[_Union[Latency, _Mapping]] = ..., rtt_ms: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., connections: _Optional[int] = ..., active_connections: _Optional[int] = ..., failed_connections: _Optional[_Union[FailedConnections, _Mapping]] = ..., retransmits: _Optional[int] = ..., encrypted: bool = ..., via: _Optional[_Iterable[_Union[Via, _Mapping]]] = ..., coverage: _Optional[float] = ..., seen_from: _Optional[_Union[SeenFrom, str]] = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., client_side: _Optional[_Union[Side, _Mapping]] = ..., server_side: _Optional[_Union[Side, _Mapping]] = ..., way: bool = ..., through: _Optional[_Iterable[str]] = ..., appeared_with: _Optional[_Iterable[_Union[AppearedWith, _Mapping]]] = ..., **kwargs) -> None: ...
+    revisions: _containers.RepeatedCompositeFieldContainer[EdgeRevision]
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., protocol: _Optional[str] = ..., port: _Optional[int] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., client_errors: _Optional[int] = ..., unanswered: _Optional[_Union[Unanswered, _Mapping]] = ..., statuses: _Optional[_Union[Statuses, _Mapping]] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ..., turn_ms: _Optional[_Union[Latency, _Mapping]] = ..., rtt_ms: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., connections: _Optional[int] = ..., active_connections: _Optional[int] = ..., failed_connections: _Optional[_Union[FailedConnections, _Mapping]] = ..., retransmits: _Optional[int] = ..., encrypted: bool = ..., via: _Optional[_Iterable[_Union[Via, _Mapping]]] = ..., coverage: _Optional[float] = ..., seen_from: _Optional[_Union[SeenFrom, str]] = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., client_side: _Optional[_Union[Side, _Mapping]] = ..., server_side: _Optional[_Union[Side, _Mapping]] = ..., way: bool = ..., through: _Optional[_Iterable[str]] = ..., appeared_with: _Optional[_Iterable[_Union[AppearedWith, _Mapping]]] = ..., revisions: _Optional[_Iterable[_Union[EdgeRevision, _Mapping]]] = ..., **kwargs) -> None: ...
+
+class EdgeRevision(_message.Message):
+    __slots__ = ("end", "revision", "requests", "errors", "connections")
+    END_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    end: EdgeEnd
+    revision: str
+    requests: int
+    errors: int
+    connections: int
+    def __init__(self, end: _Optional[_Union[EdgeEnd, str]] = ..., revision: _Optional[str] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., connections: _Optional[int] = ...) -> None: ...
 
 class AppearedWith(_message.Message):
     __slots__ = ("node", "revision")

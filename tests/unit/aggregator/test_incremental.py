@@ -1,7 +1,7 @@
 """What is kept from one snapshot to the next never shows: the graph is the one that would be made from nothing."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import pytest
@@ -9,6 +9,7 @@ from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.records import SECOND_NS
+from aggregator.resolve.podnames import PodName
 from aggregator.snapshots import Snapshots
 from aggregator.topology.changes import compare
 from aggregator.topology.snapshot import Graph
@@ -20,6 +21,7 @@ HOSTS = {"alpha": "10.0.0.1", "beta": "10.0.0.2", "gamma": "10.0.0.3"}
 ADDRESSES = (*HOSTS.values(), "10.1.0.1", "10.1.0.2", "127.0.0.1", "127.0.0.53", "10.9.9.9", "192.0.2.7", "192.0.2.8")
 UNITS = ("web", "shop", "job", "plumbline")
 PODS = ("p1", "p2")
+REVISIONS = {"p1": "r1", "p2": "r2"}
 TARGETS = (False, False, True)  # whether a name is of a request's target, not of its Host
 NAMES = ("api.test", "alpha", "alpha.test", "b.test")
 PORTS = (80, 443)
@@ -44,8 +46,9 @@ def drawn(dice: random.Random) -> Step:
             ("wait", dice.choice([1, 1, 4, 15, 70, 500])),
             ("age",),
             ("restart", host),
+            ("learn", dice.choice(PODS)),
         ],
-        weights=[8, 5, 3, 2, 2, 1, 8, 3, 2, 1],
+        weights=[8, 5, 3, 2, 2, 1, 8, 3, 2, 1, 2],
     )[0]
 
 
@@ -109,6 +112,11 @@ class History:
     def _age(self) -> None:
         self.world.estate.age(ns(self.now))
 
+    def _learn(self, uid: str) -> None:
+        """Both are of one workload."""
+        name = PodName(uid, "shop", "deployment", "api", f"api-{uid}", REVISIONS[uid], "n1")
+        self.world.estate.pods.learn([name])
+
     def _restart(self, host: str) -> None:
         self._agents[host].restart()
 
@@ -118,6 +126,16 @@ def are_addresses_steady(history: History) -> bool:
     was seen of them then, and what is made from nothing, may differ."""
     looks = history.world.estate._snapshots._looks
     return not looks.resolved(ns(history.now)).moved.any()
+
+
+def adds_up(edges: Iterable[pb.Edge]) -> bool:
+    """Whether revisions are the whole of each edge at each end that has any."""
+    for edge in edges:
+        for end in {one.end for one in edge.revisions}:
+            for number in ("requests", "errors", "connections"):
+                if sum(getattr(one, number) for one in edge.revisions if one.end == end) != getattr(edge, number):
+                    return False
+    return True
 
 
 def from_nothing(world: World, now: float, window: float) -> pb.Topology:
@@ -139,6 +157,7 @@ def test_a_snapshot_is_the_one_that_would_be_made_from_nothing(seed: int) -> Non
                 kept = history.world.topology(history.now, window)
                 nothing = from_nothing(history.world, history.now, window)
                 assert kept == nothing or not are_addresses_steady(history)
+                assert adds_up(kept.edges)
 
     History(look).play([drawn(dice) for _ in range(60)])
 
@@ -165,6 +184,7 @@ def test_what_is_new_in_shape_is_drawn_as_it_would_be_from_nothing(seed: int) ->
             assert graph.traffic == Traffic.of(graph.edges)
         new = {key: edge for key, edge in graph.edges.items() if before.edges.get(key) is not edge}
         drawn_at_all += len(new)
+        assert adds_up(graph.edges.values())
         if not are_addresses_steady(history):
             return
         assert new == {key: edge for key, edge in whole.edges.items() if key in new}

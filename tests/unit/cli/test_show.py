@@ -3,11 +3,15 @@ import json
 from plumbline.v1.insight_pb2 import AskResponse
 from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import (
+    EDGE_CLASS_PROBE,
+    EDGE_END_SOURCE,
+    EDGE_END_TARGET,
     EVENT_KIND_WARNING,
     ROLLOUT_STATE_STUCK,
     Autoscaler,
     ContainerResources,
     ContainerScale,
+    EdgeRevision,
     FieldChange,
     Grant,
     Image,
@@ -199,3 +203,35 @@ def test_whose_it_is_stands_in_the_heading(served: Served) -> None:
     shown = run("show", "backend", "--aggregator", served.address).stdout
     assert shown.startswith("alpha/backend: unit on 1 host(s), listens on 8080, owned by team-b\n")
     assert json.loads(run("show", "backend", "--aggregator", served.address, "-o", "json").stdout)["owner"] == "team-b"
+
+
+def test_what_each_revision_answered_and_asked(served: Served) -> None:
+    called, calls = served.topology.edges
+    for end, revision, requests, errors, connections in (
+        (EDGE_END_SOURCE, "f1", 120, 3, 4),
+        (EDGE_END_TARGET, "5d8f", 90, 0, 3),
+        (EDGE_END_TARGET, "7c9d", 30, 3, 1),
+    ):
+        row = EdgeRevision(end=end, revision=revision, requests=requests, errors=errors, connections=connections)
+        called.revisions.append(row)
+    calls.revisions.add(end=EDGE_END_SOURCE, connections=6)
+    other = served.topology.edges.add(id="x3", source="beta/other", target=called.target, requests=30)
+    other.revisions.add(end=EDGE_END_TARGET, revision="7c9d", requests=30)
+    probe = served.topology.edges.add(id="x4", source="alpha/kubelet", target=called.target, requests=99)
+    probe.revisions.add(end=EDGE_END_TARGET, revision="7c9d", requests=99)
+    setattr(probe, "class", EDGE_CLASS_PROBE)
+    shown = run("show", "backend", "--aggregator", served.address).stdout
+    _, _, section = shown.partition("By revision\n")
+    assert [line.split() for line in section.partition("\n\n")[0].splitlines()] == [
+        ["REVISION", "DOES", "WITH", "REQUESTS", "PER", "S", "ERRORS", "FAILING", "CONNS"],
+        ["5d8f", "answers", "(all)", "90", "0.30", "0", "0", "%", "3"],
+        ["7c9d", "answers", "(all)", "60", "0.20", "3", "5.00", "%", "1"],
+        ["5d8f", "answers", "alpha/frontend", "90", "0.30", "0", "0", "%", "3"],
+        ["7c9d", "answers", "alpha/frontend", "30", "0.10", "3", "10.00", "%", "1"],
+        ["7c9d", "answers", "beta/other", "30", "0.10", "0", "0", "%", "0"],
+        ["(unknown)", "asks", "(all)", "0", "0.00", "0", "-", "6"],
+    ]
+    (first, *_) = json.loads(run("show", "backend", "--aggregator", served.address, "-o", "json").stdout)["callers"]
+    assert first["revisions"][1] == {
+        "end": "target", "revision": "5d8f", "requests": 90, "errors": 0, "connections": 3,
+    }  # fmt: skip
