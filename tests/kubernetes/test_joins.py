@@ -319,6 +319,36 @@ class Play:
         assert len(found) == 1, [(one["source"], one["target"], one["requests"]) for one in self.own(self.graph())]
         return found[0]
 
+    def owner(self, one: Json, kind: str) -> str:
+        """The node of who keeps this revision."""
+        (owner,) = one["metadata"]["ownerReferences"]
+        return f"{self.name}/{kind}/{owner['name']}"
+
+    def by_revision(self, source: str, target: str, end: str = "target") -> dict[str, tuple[int, int]]:
+        """Requests and errors; they must be all of the edge's."""
+        edge = self.edge(source, target)
+        rows = [one for one in edge["revisions"] if one["end"] == end]
+        for number in ("requests", "errors", "connections"):
+            assert sum(one[number] for one in rows) == edge[number]
+        return {one["revision"]: (one["requests"], one["errors"]) for one in rows}
+
+    def asked_by_revision(self, load: str, *names: str) -> dict[str, tuple[int, int]]:
+        """The same by the load's own count: each answer says by which pod it is. "" for what was asked of a pod that
+        never answered on that connection."""
+        marks: dict[str, str] = {}
+        for one in self.town.get("replicasets")["items"]:
+            labels = one["metadata"]["labels"]
+            if labels["app"] in names:
+                marks[one["metadata"]["name"]] = labels["pod-template-hash"]
+        found: dict[str, tuple[int, int]] = {}
+        for row in self.did(load):
+            for pod, counted in row["servers"].items():
+                mark = marks.get(pod.rpartition("-")[0]) if pod else ""
+                if mark is not None:
+                    before = found.get(mark, (0, 0))
+                    found[mark] = (before[0] + counted["requests"], before[1] + counted["errors"])
+        return found
+
     def via(self, source: str, target: str) -> dict[str, tuple[int, bool]]:
         return {one["name"]: (one["connections"], one["shared"]) for one in self.edge(source, target)["via"]}
 
@@ -366,6 +396,16 @@ def test_a_canary_behind_one_service_has_what_it_answered(play: Play) -> None:
     assert total == play.requests("buyer") == 500
 
 
+def test_a_canary_behind_one_service_has_what_it_answered_by_its_revision(play: Play) -> None:
+    buyer = play.town.address("buyer")
+    for name in ("stable", "canary"):
+        found = play.by_revision("deployment/buyer", f"deployment/{name}")
+        assert found == play.asked_by_revision("buyer", name)
+        assert [requests for requests, _ in found.values()] == [play.town.served(name)[buyer]]
+        (asked,) = play.by_revision("deployment/buyer", f"deployment/{name}", "source")
+        assert asked == play.town.pods("buyer")[0]["metadata"]["labels"]["pod-template-hash"]
+
+
 def test_a_headless_stateful_set_is_called_by_its_service(play: Play) -> None:
     edge = play.edge("pod/reader", "statefulset/db")
     assert edge["requests"] == play.requests("reader") == 130
@@ -405,6 +445,19 @@ def test_a_rollout_under_load_loses_nothing(play: Play) -> None:
     assert sum(edge["unanswered"].values()) == sum(did["unanswered"].values())
     statuses = {kind: count for kind, count in edge["statuses"].items() if count}
     assert statuses == by_class(did["statuses"])
+
+
+def test_each_revision_of_a_rollout_under_load_has_what_it_answered(play: Play) -> None:
+    (did,) = play.did("driver")
+    own, found = play.asked_by_revision("driver", "rolled"), play.by_revision("pod/driver", "deployment/rolled")
+    print(f"\n{play.name}: by revision, of the driver {own}, of the graph {found}, unanswered {did['unanswered']}")
+    nameless, _ = own.pop("", (0, 0))
+    assert len(own) == len(found) == 2
+    assert sum(requests for requests, _ in own.values()) + nameless == did["requests"]
+    for name, (requests, errors) in own.items():
+        # Which pod a connection led to on which nobody answered, the driver cannot say.
+        assert requests <= found[name][0] <= requests + nameless
+        assert found[name][1] == errors
 
 
 def test_a_pod_that_has_the_address_of_one_that_was_killed_has_nothing_of_it(play: Play) -> None:
@@ -513,6 +566,21 @@ def test_every_request_has_two_ends_that_are_known(play: Play) -> None:
     outside = (network.OUTSIDE_NAME, "(outside)", play.far)
     asked = [one for one in of_ours if one["source"] not in outside and one["target"] not in outside]
     assert [one["id"] for one in asked if {nodes[one["source"]], nodes[one["target"]]} != {"workload"}] == []
+
+
+def test_every_request_is_of_a_revision_that_was_there_at_each_end_that_has_any(play: Play) -> None:
+    known: dict[str, set[str]] = {}
+    for one in play.town.get("replicasets")["items"]:
+        known.setdefault(play.owner(one, "deployment"), set()).add(one["metadata"]["labels"]["pod-template-hash"])
+    for one in play.town.get("controllerrevisions")["items"]:
+        known.setdefault(play.owner(one, "statefulset"), set()).add(one["metadata"]["name"])
+    for edge in play.own(play.graph()):
+        for end in ("source", "target"):
+            if not edge[end].startswith(f"{play.name}/"):
+                continue
+            rows = {one["revision"]: one["requests"] for one in edge["revisions"] if one["end"] == end}
+            assert rows.keys() <= known.get(edge[end], set()), (edge["id"], end, rows)
+            assert sum(rows.values()) == (edge["requests"] if edge[end] in known else 0), (edge["id"], end, rows)
 
 
 @contextmanager

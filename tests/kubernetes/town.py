@@ -12,7 +12,7 @@ from typing import Any
 from tests.kubernetes.cluster import Cluster, app, await_true
 
 Json = dict[str, Any]
-SERVER = "exec python3 /apps/server.py --listen [::]:{port} --counts /tmp/counts"
+SERVER = "exec python3 /apps/server.py --listen [::]:{port} --counts /tmp/counts --named"
 PORT = 8080
 PATHS = [["GET", "/items/1"], ["GET", "/items/2"], ["POST", "/orders"], ["GET", "/status/503"], ["GET", "/status/404"]]
 

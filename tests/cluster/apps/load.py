@@ -18,6 +18,8 @@ A job: {"address", "port", "host", "kind", "begin": seconds to wait first, ...} 
 SIGUSR1 ends requests as "seconds" does.
 With "timed": true, which needs a depth of 1, the row has "waits": [[when it was asked, milliseconds until its answer's
 head], ...], by the wall's clock.
+Where servers say who they are (server.py --named), the row has "servers": {name: {"requests", "errors"}}, by what their
+connection said: what was asked over one on which nobody has answered yet is that of "".
 With "unread": true a server may answer what nobody reads: the row then has no bytes.
 An IPv4 address with "mapped": true is called by an IPv6 socket; "from" is the own address, where there are several.
 
@@ -56,6 +58,7 @@ class Row:
         self.requests = self.connections = self.bytes_sent = self.bytes_received = 0
         self.unanswered, self.failed = {"client": 0, "server": 0}, collections.Counter()
         self.routes = collections.Counter()
+        self.servers = collections.defaultdict(lambda: {"requests": 0, "errors": 0})
         self.waits = []
         self.end = math.inf
 
@@ -69,6 +72,7 @@ class Row:
         named["protocol"] = "udp" if self.job["kind"] == "datagrams" else None
         uncounted = ("bytes_sent", "bytes_received") if self.job.get("unread") else ()
         uncounted += () if self.job.get("timed") else ("waits",)
+        uncounted += () if any(self.servers) else ("servers",)
         plain = {key: value for key, value in vars(self).items() if key not in ("job", "end", *uncounted)}
         return {**named, **plain, "statuses": statuses, "routes": routes}
 
@@ -81,6 +85,7 @@ class Client(asyncio.Protocol):
         self.pause, self.asked, self.buffer = (depth / rate if rate else 0), collections.deque(), b""
         self.closed = self.chunks = False
         self.sent = self.skip = 0
+        self.server = ""
 
     def connection_made(self, transport):
         self.transport = transport
@@ -140,6 +145,11 @@ class Client(asyncio.Protocol):
     def take_head(self, status, text):
         method, path = self.asked.popleft()
         self.row.routes[method, path, status] += 1
+        at = text.find(b"\r\nserved-by: ")
+        if at >= 0:
+            self.server = text[at + 13 :].partition(b"\r\n")[0].decode()
+        self.row.servers[self.server]["requests"] += 1
+        self.row.servers[self.server]["errors"] += status >= 500
         if self.row.job.get("timed"):
             milliseconds = (time.monotonic() - self.began) * 1000
             self.row.waits.append([time.time() - milliseconds / 1000, milliseconds])
@@ -166,6 +176,7 @@ class Client(asyncio.Protocol):
         for method, path in self.asked:
             self.row.unanswered["client" if self.closed else "server"] += 1
             self.row.routes[method, path, 0] += 1
+            self.row.servers[self.server]["requests"] += 1
         self.closed = True
         if not self.done.done():
             self.done.set_result(None)

@@ -1,6 +1,7 @@
 """An HTTP/1.1 server that does on purpose what real servers do now and then, and counts what it did.
 
 server.py --listen ADDRESS:PORT... --counts FILE     ([::]:PORT alone also takes IPv4, as v4-mapped)
+With --named answers that are given at once have a field Served-By with the host's name.
 
 The first segments of a path say what happens; anything else is answered by 200:
   /status/NNN  that status        /delay/MS  after that time       /size/N    a body of N bytes
@@ -44,10 +45,10 @@ class Counts:
 
 
 class Books:
-    """What was counted, by client and port."""
+    """What was counted, by client and port. `signed`: a field of each answer."""
 
-    def __init__(self, path):
-        self.path, self.rows = path, collections.defaultdict(Counts)
+    def __init__(self, path, signed):
+        self.path, self.rows, self.signed = path, collections.defaultdict(Counts), signed
 
     def write(self):
         rows = [{"client": client, "port": port, **self.row(counts)} for (client, port), counts in self.rows.items()]
@@ -143,6 +144,8 @@ class Server(asyncio.Protocol):
         if status:
             self.counts.statuses[status] += 1
             self.unanswered -= 1
+        if self.books.signed and head_bytes.endswith(b"\r\n\r\n"):
+            head_bytes = head_bytes[:-2] + self.books.signed
         return head_bytes if method == b"HEAD" else head_bytes + body
 
     def send(self, data):
@@ -230,8 +233,10 @@ async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", action="append", required=True)
     parser.add_argument("--counts", required=True, type=Path)
+    parser.add_argument("--named", action="store_true")
     options = parser.parse_args()
-    books, loop, ended = Books(options.counts), asyncio.get_running_loop(), asyncio.Event()
+    signed = f"Served-By: {socket.gethostname()}\r\n\r\n".encode() if options.named else b""
+    books, loop, ended = Books(options.counts, signed), asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGUSR1, books.write)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     for address, port in map(parse, options.listen):
