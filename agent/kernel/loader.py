@@ -11,6 +11,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -151,11 +152,16 @@ def prepare(tables: Mapping[str, Map], settings: dict[str, int]) -> None:
 
 
 def load_parsers(load_one: Load) -> tuple[dict[str, int], list[list[str]]]:
-    """Those that this kernel takes, and a row (part, reason, remedy) for each that it refuses."""
+    """Those that this kernel takes, and a row (part, reason, remedy) for each that it refuses.
+
+    Two at once: it checks each for half a second, and that is most of an agent's start.
+    """
     taken, refused = {}, []
-    for name in PARSERS:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        begun = {name: pool.submit(load_one, name, CGROUP_SKB, 0) for name in PARSERS}
+    for name, loaded in begun.items():
         try:
-            taken[name] = load_one(name, CGROUP_SKB, 0)
+            taken[name] = loaded.result()
         except (ProgramRefused, KernelCallFailed) as error:
             reason = f"this kernel refused the parser ({error})"
             refused.append([name, reason, "a newer kernel; until then its connections count as unparsed"])
