@@ -54,7 +54,7 @@ def test_an_import_through_a_wall_is_found(tmp_path: Path) -> None:
     (tmp_path / "aggregator/records.py").write_text('"""Through the wall."""\nimport bcc\nimport agent.records\n')
     checked = lint_imports(tmp_path)
     assert checked.returncode == 1
-    assert "bcc is a guest of the loader BROKEN" in checked.stdout
+    assert "bcc is a guest of the compiler BROKEN" in checked.stdout
     assert "Agent and aggregator know each other by the contract only BROKEN" in checked.stdout
 
 
