@@ -155,8 +155,7 @@ def _shared_out(known: Ints, own: Ints, edge: Ints, is_none: Bools) -> Ints:
 def _put(found: Sequence[list[Fields]], end: int, groups: _Groups, names: Sequence[str]) -> None:
     used = np.flatnonzero(_any(groups.sums))
     edge, revision, sums = groups.edge[used], groups.revision[used], [some[used] for some in groups.sums]
-    weights = np.where(revision == _NONE, -1, np.minimum(sums[0], MOST))
-    order, rank = largest_first(edge, weights, -sums[2], _by_name(revision, names))
+    order, rank = _in_order(edge, revision, sums, names)
     is_beyond = (rank >= MOST_REVISIONS) & (revision[order] != _NONE)
     shown, beyond = order[np.flatnonzero(~is_beyond)], order[np.flatnonzero(is_beyond)]
     columns = [some[shown].tolist() for some in sums]
@@ -176,6 +175,19 @@ def _put(found: Sequence[list[Fields]], end: int, groups: _Groups, names: Sequen
     others = [total(some[beyond], of_rest, len(rest)).tolist() for some in sums]
     for at, *numbers in zip(rest.tolist(), *others, strict=True):
         found[at].append({"end": end, "revision": OTHER, **dict(zip(_NUMBERS, numbers, strict=True))})
+
+
+def _in_order(edge: Ints, revision: Ints, sums: Sequence[Ints], names: Sequence[str]) -> tuple[Ints, Ints]:
+    """See `largest_first`; `edge` ascends. Most edges have but one, and cost nothing."""
+    order, rank = np.arange(len(edge)), np.zeros(len(edge), np.int64)
+    is_same = edge[1:] == edge[:-1]
+    several = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same)) if len(edge) else order
+    if len(several):
+        what, (asked, _, opened) = revision[several], [some[several] for some in sums]
+        weights = np.where(what == _NONE, -1, np.minimum(asked, MOST))
+        among, rank[several] = largest_first(edge[several], weights, -opened, _by_name(what, names))
+        order[several] = several[among]
+    return order, rank
 
 
 def _by_name(revision: Ints, names: Sequence[str]) -> Ints:
