@@ -34,10 +34,11 @@ def _rows(answer: Json, does: str, edges: str, end: str, other: str, seconds: fl
     names = list(dict.fromkeys(one["revision"] for _, one in found))
     sums = {name: _sum([one for _, one in found if one["revision"] == name]) for name in names}
     names.sort(key=lambda name: (-sums[name]["requests"], -sums[name]["connections"], name))
+    nodes = list(dict.fromkeys(node for node, _ in found))
     for name in names:
-        yield _row(name, does, _ALL, sums[name], seconds)
-    if len(names) > 1:
-        for node in dict.fromkeys(node for node, _ in found):
+        yield _row(name, does, _ALL if len(nodes) > 1 else nodes[0], sums[name], seconds)
+    if len(names) > 1 and len(nodes) > 1:
+        for node in nodes:
             for name in names:
                 own = [one for each, one in found if (each, one["revision"]) == (node, name)]
                 if own:

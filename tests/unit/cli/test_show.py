@@ -229,7 +229,7 @@ def test_what_each_revision_answered_and_asked(served: Served) -> None:
         ["5d8f", "answers", "alpha/frontend", "90", "0.30", "0", "0", "%", "3"],
         ["7c9d", "answers", "alpha/frontend", "30", "0.10", "3", "10.00", "%", "1"],
         ["7c9d", "answers", "beta/other", "30", "0.10", "0", "0", "%", "0"],
-        ["(unknown)", "asks", "(all)", "0", "0.00", "0", "-", "6"],
+        ["(unknown)", "asks", "api.pay.test", "0", "0.00", "0", "-", "6"],
     ]
     (first, *_) = json.loads(run("show", "backend", "--aggregator", served.address, "-o", "json").stdout)["callers"]
     assert first["revisions"][1] == {
