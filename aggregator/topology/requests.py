@@ -21,6 +21,7 @@ from aggregator.topology.placing import Edges
 from aggregator.topology.protocols import BARE, WAITED_FOR_BY_CLIENT, WITH_STATUSES, code_of, is_failure
 from aggregator.topology.proxied import refused
 from aggregator.topology.tallies import has, largest_first, numbered, total
+from aggregator.topology.transport import sparse
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -113,7 +114,7 @@ class Requests:
         no_tunnel = self._sum(answered & self._no_tunnel)
         return {
             "requests": (self._sum(answered | (self._counts & self._ended_otherwise)) + given_up).tolist(),
-            "unanswered": _dicts(unanswered),
+            "unanswered": sparse(unanswered),
             "statuses": _dicts(classes),
             "errors": np.where(self.has_statuses, classes["s5xx"] + no_tunnel, failed + given_up).tolist(),
             "client_errors": np.where(self.has_statuses, classes["s4xx"] - no_tunnel, rejected).tolist(),
@@ -128,7 +129,7 @@ class Requests:
         statuses = self._classes(chosen & self._answered & self.has_statuses[self._at], self._at, self._size)
         return {
             "requests": self._sum(chosen).tolist(),
-            "unanswered": _dicts({end: self._sum(chosen & ended) for end, ended in self._unanswered.items()}),
+            "unanswered": sparse({end: self._sum(chosen & ended) for end, ended in self._unanswered.items()}),
             "statuses": _dicts(statuses),
         }
 

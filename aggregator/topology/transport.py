@@ -18,6 +18,7 @@ Bools = npt.NDArray[np.bool_]
 # One list of values, by edge, for each field.
 Columns: TypeAlias = dict[str, list[object]]
 
+_NOTHING: Final[dict[str, int]] = {}
 _FAILURES: Final = ("refused", "timeout", "reset", "unreachable", "other")
 _TURNED: Final = {"bytes_sent": "bytes_received", "bytes_received": "bytes_sent"}
 
@@ -42,14 +43,14 @@ class Transport:
         sent, received = self._turned("bytes_sent"), self._turned("bytes_received")
         carried, parsed = sent + received, self._sum("parsed_bytes", self._counts)
         samples, trips = self._sum("rtt_count", self._told), self._sum("rtt_sum_us", self._told)
-        failures = [self._sum(reason, self._told).tolist() for reason in _FAILURES]
+        failures = {reason: self._sum(reason, self._told) for reason in _FAILURES}
         opened: list[int] = self._sum("connections", self._counts).tolist()
         found: dict[str, list[object]] = {
             "bytes_sent": sent.tolist(),
             "bytes_received": received.tolist(),
             "connections": [*opened],
             "retransmits": self._sum("retransmits", self._counts).tolist(),
-            "failed_connections": [dict(zip(_FAILURES, some, strict=True)) for some in zip(*failures, strict=True)],
+            "failed_connections": sparse(failures),
             "coverage": np.where(carried > 0, np.minimum(parsed / np.maximum(carried, 1), 1.0), 1.0).tolist(),
             "rtt_ms": [
                 trip / count / 1000 if count else None
@@ -90,3 +91,13 @@ class Transport:
         pairs = numbered(at * flows + ids)[1]
         at, ids = pairs // flows, pairs % flows
         return np.maximum(total(self._flows.active[ids], at, self._size), 0)
+
+
+def sparse(columns: dict[str, Ints]) -> list[object]:
+    """Fields by row, of what is seldom: where all are 0 none is written, which makes the same message."""
+    found: list[object] = [_NOTHING] * len(next(iter(columns.values())))
+    used = np.flatnonzero(np.any([column != 0 for column in columns.values()], axis=0))
+    values = zip(*(column[used].tolist() for column in columns.values()), strict=True)
+    for at, some in zip(used.tolist(), values, strict=True):
+        found[at] = dict(zip(columns, some, strict=True))
+    return found
