@@ -55,8 +55,9 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         with stage() as (cluster, product):
-            figures = first_edges(cluster, product, asked.starts)
-            figures += new_edges(cluster, product, asked.calls)
+            # First: the starts are of one machine under several names, and then it is open whose its addresses are.
+            calls = new_edges(cluster, product, asked.calls)
+            figures = first_edges(cluster, product, asked.starts) + calls
     except (Missing, NoCluster, ProgramFailed) as error:
         write(f"start: {error}")
         return 4
