@@ -1,11 +1,12 @@
 """One cluster for all tests of a session, with the shipped images in its nodes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kubernetes import evidence
 from tests.kubernetes.cluster import Cluster, given
 from tests.kubernetes.lab import images
 from tests.kubernetes.lab.build import build_missing
@@ -19,6 +20,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kubernetes)
             # The first one waits for programs and images to be built, and for the cluster.
             item.add_marker(pytest.mark.timeout(3600))
+
+
+_MOST_KEPT = 5
+_kept: list[Path] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of the first tests that fail."""
+    report = yield
+    found = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(found, Cluster) and len(_kept) < _MOST_KEPT:
+        base = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        _kept.append(base / f"evidence-{item.name.replace('/', '-')}-{report.when}")
+        evidence.keep(found, _kept[-1])
+        report.sections.append(("Kept", str(_kept[-1])))
+    return report
 
 
 @pytest.fixture(scope="session")
