@@ -61,8 +61,10 @@ def _check_ours(path: Path, told: os.stat_result) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Raises NotKept."""
-    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh = path.with_suffix(".fresh")
     try:
+        # Of one that was killed while it wrote.
+        fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

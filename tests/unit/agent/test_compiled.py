@@ -83,6 +83,12 @@ def test_a_damaged_file_is_compiled_and_written_anew(tmp_path: Path) -> None:
     assert compiler.runs == 2
 
 
+def test_one_that_was_killed_while_it_wrote_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "key.fresh").write_bytes(b"half of")
+    assert kept.read_or_compile(tmp_path, "key", Compiler())[1] == kept.WRITTEN
+    assert [one.name for one in tmp_path.iterdir()] == ["key.compiled"]
+
+
 @pytest.mark.parametrize("writable", ["directory", "file"])
 def test_what_others_could_have_written_is_not_read(tmp_path: Path, writable: str) -> None:
     compiler = Compiler()
