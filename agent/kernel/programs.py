@@ -4,7 +4,9 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from agent.kernel.compiled import MapSpec
@@ -40,7 +42,6 @@ _map_create = _declare("bpf_map_create", _int, _text, _u32, _u32, _u32, _pointer
 _prog_load = _declare("bpf_prog_load", _int, _text, _text, _text, ctypes.c_size_t, _pointer)
 _btf_load = _declare("bpf_btf_load", _text, ctypes.c_size_t, _pointer)
 _info = _declare("bpf_obj_get_info_by_fd", _int, _pointer, _pointer)
-_btf_by_id = _declare("bpf_btf_get_fd_by_id", _u32)
 
 
 def _failed(what: str) -> KernelCallFailed:
@@ -96,17 +97,22 @@ def btf_of(descriptor: int) -> tuple[int, int, int]:
 
 
 def read_btf(number: int) -> bytes:
-    """Raises KernelCallFailed."""
-    descriptor = _btf_by_id(number)
-    if descriptor < 0:
-        raise _failed("opening the types of the maps")
-    try:
-        _, size, _ = _BTF_INFO.unpack(_told(descriptor, bytes(_BTF_INFO.size)))
-        types = ctypes.create_string_buffer(size)
-        _told(descriptor, _BTF_INFO.pack(ctypes.addressof(types), size, 0))
-        return types.raw
-    finally:
-        os.close(descriptor)
+    """Of types that this process has loaded itself: to open them by their number would need CAP_SYS_ADMIN. Raises
+    KernelCallFailed."""
+    for descriptor in _own_btfs():
+        _, size, found = _BTF_INFO.unpack(_told(descriptor, bytes(_BTF_INFO.size)))
+        if found == number:
+            types = ctypes.create_string_buffer(size)
+            _told(descriptor, _BTF_INFO.pack(ctypes.addressof(types), size, 0))
+            return types.raw
+    raise KernelCallFailed(errno.ENOENT, "the types of the maps are not open in this process")
+
+
+def _own_btfs() -> Iterator[int]:
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            if str(one.readlink()) == "anon_inode:btf":
+                yield int(one.name)
 
 
 def _told(descriptor: int, asked: bytes) -> bytes:

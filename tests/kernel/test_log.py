@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -170,6 +171,13 @@ def test_the_stated_rights_are_enough(watched: Watched) -> None:
     told = restarted(watched, STATED_RIGHTS)
     assert [line for line in told if line["level"] != "info"] == []
     assert of(told, "host_read")[0]["listeners"] == 1
+
+
+def test_the_stated_rights_are_enough_where_nothing_is_kept_of_a_start_before() -> None:
+    program = "from agent.kernel.loader import compiled_for; print(len(compiled_for(set(), None)[0].btf))"
+    command = [*limited(STATED_RIGHTS), sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0 and int(done.stdout) > 0, done.stderr
 
 
 @pytest.mark.parametrize("without", ["bpf", "perfmon", "net_admin"])
