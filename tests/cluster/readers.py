@@ -50,15 +50,19 @@ class Reader:
         self._end.set()
         self._thread.join()
 
-    def steps_back(self) -> list[str]:
-        """Every total that became smaller from one look to the next."""
+    def steps_back(self, for_seconds: float = 0) -> list[str]:
+        """Every total that became smaller from one look to the next, and was so for longer than that."""
         lines = []
         for before, after in zip(self.looks, self.looks[1:], strict=False):
             for key, numbers in before.totals.items():
                 for name, old, new in zip(_TOTALS, numbers, after.totals.get(key, (0, 0, 0, 0)), strict=True):
-                    if new < old:
+                    if new < old and not self._is_back(key, _TOTALS.index(name), old, after.time + for_seconds):
                         lines.append(f"{after.time:.1f} {key} {name}: {old}, then {new}")
         return lines
+
+    def _is_back(self, key: EdgeKey, place: int, total: int, until: float) -> bool:
+        later = [look for look in self.looks if look.time <= until]
+        return bool(later) and later[-1].totals.get(key, (0, 0, 0, 0))[place] >= total
 
     def highest_rate(self, key: EdgeKey) -> float:
         return max((look.rates.get(key, 0.0) for look in self.looks), default=0.0)

@@ -86,7 +86,8 @@ def test_both_the_aggregator_and_an_agent_are_killed_at_once(system: System) -> 
         run.stop()
         system.exact(system.steady.truth())
         time.sleep(1)
-    assert_steady(system, reader)
+    # While the one that was silent says what it owes, batch by batch, the last second of the other's may be in neither.
+    assert_steady(system, reader, for_seconds=2)
 
 
 @pytest.mark.long
@@ -162,8 +163,9 @@ def test_a_clock_that_is_wrong_and_is_set_under_way(system: System, steps: tuple
     assert not spans, spans
 
 
-def assert_steady(system: System, reader: Reader) -> None:
-    assert not reader.steps_back(), "\n".join(reader.steps_back())
+def assert_steady(system: System, reader: Reader, for_seconds: float = 0) -> None:
+    back = reader.steps_back(for_seconds)
+    assert not back, "\n".join(back)
     # The share of new connections is on the main edge too.
     edge = system.steady.main_edge
     assert reader.highest_rate(edge) < 1.5 * RATE, reader.story(edge)
