@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.kernel import compiler, loader, maps
+from agent.kernel import compiler, loader, maps, programs, sources
 from agent.kernel.abilities import able, offsets_of, settings_for
 from agent.kernel.hooks import attach_hooks, load_hooks, wanted_hooks
 from agent.kernel.layout import dtype_of
@@ -40,10 +40,10 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    defines = able(maps.may_call)
+    defines = able(programs.may_call)
     functions = [*loader.PARSERS, *(one.function for one in wanted_hooks(defines))]
-    text = source(compiler.joined_source())
-    compiled = compiler.compiled(text, defines, functions, [*compiler.STRUCTS, "request_event"])
+    text = source(sources.joined_source())
+    compiled = compiler.compiled(text, defines, functions, [*sources.STRUCTS, "request_event"])
     made = loader.made_maps(compiled)
     tables = {name: Map(made[name], *map(dtype_of, shape)) for name, shape in compiled.shapes.items()}
     load_one = loader.loading(compiled, made)

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# To be raised when what is written here changes its form or its meaning.
-FORM = 1
 _LOAD_OF_64_BITS, _OF_A_MAP = 0x18, 1
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("number", "<i4")])
 
@@ -85,8 +83,7 @@ def unpacked(content: bytes) -> Compiled | None:
 
 def key_of(source: str, *circumstances: str) -> str:
     """Another one for all that may change what the compiler yields, or what a kernel makes of it."""
-    everything = [FORM, source, *circumstances]
-    return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([source, *circumstances]).encode()).hexdigest()[:32]
 
 
 def _text(content: bytes) -> str:

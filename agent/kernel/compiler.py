@@ -1,39 +1,16 @@
-"""The only module that imports bcc: from the parts of bpf/ to code and descriptions as plain data."""
+"""The only module that imports bcc: from the text of bpf/ to code and descriptions as plain data."""
 
 import ctypes
 import os
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from agent.kernel.compiled import Compiled, MapSpec, unbound
 from agent.kernel.layout import MapForm, fingerprint
 from agent.kernel.offer import facts
 from agent.kernel.programs import btf_of, read_btf
+from agent.kernel.sources import SHAPE, SOURCES, STRUCTS, reasons
 
-SOURCES = Path(__file__).resolve().parents[2] / "bpf"
-PARTS = (
-    "types.h",
-    "maps.c",
-    "counting.c",
-    "packet.c",
-    "ordering.c",
-    "protocols/http/state.c",
-    "protocols/http/pairs.c",
-    "protocols/http/lines.c",
-    "protocols/http/names.c",
-    "protocols/http/window.c",
-    "protocols/http/program.c",
-    "protocols/dns.c",
-    "connection.c",
-    "meeting.c",
-    "bytes.c",
-    "recognition.c",
-    "datagrams.c",
-    "traffic.c",
-    "oom.c",
-)
 # Maps whose rows the agent reads or writes.
 KEPT = (
     "control",
@@ -55,30 +32,6 @@ KEPT = (
     "announcements",
     "parsers_by_protocol",
 )
-SHAPE = "shape_of_"
-STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill")
-
-
-def joined_source() -> str:
-    """The parts as one text: BCC rewrites map calls in its main text only. Marks keep the files' names."""
-    shapes = "\n".join(f"BPF_ARRAY({SHAPE}{name}, struct {name}, 1);" for name in STRUCTS)
-    parts = [f'#line 1 "{part}"\n{(SOURCES / part).read_text().replace("#pragma once", "")}' for part in PARTS]
-    return "\n".join([*parts, '#line 1 "shapes"', shapes])
-
-
-def reasons() -> dict[str, list[str]]:
-    """The names behind `losses`, in order, read from where they are declared."""
-    text = (SOURCES / "types.h").read_text()
-    found = {}
-    for macro in ("LOSSES", "DROPS"):
-        body = text.split(f"#define {macro}(X)", 1)[1].split("\n\n", 1)[0]
-        found[macro.lower()] = re.findall(r"X\((\w+)\)", body)
-    return found
-
-
-def headers() -> str:
-    """What the parts include."""
-    return "\n".join(path.read_text() for path in sorted((SOURCES / "include").rglob("*.h")))
 
 
 def compiled(text: str, defines: set[str], functions: Iterable[str], structs: Iterable[str] = STRUCTS) -> Compiled:

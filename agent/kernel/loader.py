@@ -13,17 +13,20 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from inspect import getsource
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from agent.kernel import compiler, kept, maps, passing, programs, shares
+from agent.kernel import compiled as compiled_code
+from agent.kernel import compiler, kept, layout, maps, passing, programs, shares, sources
 from agent.kernel.abilities import able, check_kernel, offsets_of, settings_for
 from agent.kernel.compiled import Compiled, bound, key_of
 from agent.kernel.hooks import CGROUP_SKB, Load, attach_hooks, check_links, load_hooks, wanted_hooks
 from agent.kernel.layout import dtype_of
-from agent.kernel.maps import KernelCallFailed, Map
+from agent.kernel.libbpf import KernelCallFailed
+from agent.kernel.maps import Map
 from agent.kernel.offer import check_maps
 from agent.kernel.programs import ProgramRefused
 from agent.kernel.tracepoints import TRACEPOINTS, attach_tracepoints, check_tracepoints, settings_for_walk
@@ -49,8 +52,8 @@ def load(
 
     `let_go` returns when the old agent has ended, where its maps cannot be used: called when all but attaching is done.
     """
-    check_kernel(maps.may_call)
-    defines = able(maps.may_call)
+    check_kernel(programs.may_call)
+    defines = able(programs.may_call)
     compiled, cached = compiled_for(defines, cache)
     old = offer if offer and offer.layout == compiled.layout else None
     made = made_maps(compiled)
@@ -76,7 +79,7 @@ def load(
     description = {
         "attached": [*parsers, *links],
         "missing": missing + unknown + refused,
-        "reasons": compiler.reasons(),
+        "reasons": sources.reasons(),
         "maps": compiled.shapes,
         "structs": compiled.structs,
         "links": list(links),
@@ -90,13 +93,14 @@ def load(
 
 def compiled_for(defines: set[str], cache: Path | None) -> tuple[Compiled, str]:
     """And what became of the cache."""
-    text = compiler.joined_source()
+    text = sources.joined_source()
     functions = [*PARSERS, *(one.function for one in wanted_hooks(defines)), *(one.function for one in TRACEPOINTS)]
+    # Whatever may change what is kept, or what it means: the modules that make it too.
+    made_by = [getsource(one) for one in (compiler, compiled_code, layout)]
     system = os.uname()
-    circumstances = (compiler.headers(), *sorted(defines), system.machine, system.release, _version_of_bcc())
-    return kept.read_or_compile(
-        cache, key_of(text, *circumstances), lambda: compiler.compiled(text, defines, functions)
-    )
+    circumstances = [sources.headers(), *made_by, *sorted(defines), *functions, system.machine, system.release]
+    key = key_of(text, *circumstances, _version_of_bcc())
+    return kept.read_or_compile(cache, key, lambda: compiler.compiled(text, defines, functions))
 
 
 def _version_of_bcc() -> str:

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from agent.kernel.libbpf import KernelCallFailed, declare, failure
+
 Rows: TypeAlias = npt.NDArray[np.void]
 
 _BATCH_ROWS = 4096
@@ -25,48 +27,28 @@ _MEMBARRIER_CMD_GLOBAL = 1
 _PR_SET_PDEATHSIG = 1
 
 
-class KernelCallFailed(OSError):
-    """A call of libbpf that the kernel refused; errno says why."""
-
-
-_libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 _libc = ctypes.CDLL(None, use_errno=True)
 _RingCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
-def _declare(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    function = getattr(_libbpf, name)
-    function.restype = result
-    function.argtypes = arguments
-    return function  # type: ignore[no-any-return]
-
-
 _int, _pointer, _u32 = ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32
-_lookup = _declare("bpf_map_lookup_elem", _int, _int, _pointer, _pointer)
-_update = _declare("bpf_map_update_elem", _int, _int, _pointer, _pointer, ctypes.c_uint64)
-_delete = _declare("bpf_map_delete_elem", _int, _int, _pointer)
+_lookup = declare("bpf_map_lookup_elem", _int, _int, _pointer, _pointer)
+_update = declare("bpf_map_update_elem", _int, _int, _pointer, _pointer, ctypes.c_uint64)
+_delete = declare("bpf_map_delete_elem", _int, _int, _pointer)
 _batch_arguments = (_int, _pointer, _pointer, _pointer, _pointer, _pointer, _pointer)
-_take_batch = _declare("bpf_map_lookup_and_delete_batch", _int, *_batch_arguments)
-_read_batch = _declare("bpf_map_lookup_batch", _int, *_batch_arguments)
-_load_program = _declare(
-    "bpf_prog_load", _int, _int, ctypes.c_char_p, ctypes.c_char_p, _pointer, ctypes.c_size_t, _pointer
-)
-_link_create = _declare("bpf_link_create", _int, _int, _int, _int, _pointer)
-_link_update = _declare("bpf_link_update", _int, _int, _int, _pointer)
-_open_tracepoint = _declare("bpf_raw_tracepoint_open", _int, ctypes.c_char_p, _int)
-_ring_new = _declare("ring_buffer__new", _pointer, _int, _RingCallback, _pointer, _pointer)
-_ring_poll = _declare("ring_buffer__poll", _int, _pointer, _int)
-_ring_free = _declare("ring_buffer__free", None, _pointer)
-_load_vmlinux_btf = _declare("btf__load_vmlinux_btf", _pointer)
-_btf_find = _declare("btf__find_by_name_kind", _int, _pointer, ctypes.c_char_p, _u32)
-_btf_type = _declare("btf__type_by_id", _pointer, _pointer, _u32)
-_btf_name = _declare("btf__name_by_offset", _pointer, _pointer, _u32)
-_btf_free = _declare("btf__free", None, _pointer)
-
-
-def _failed(what: str) -> KernelCallFailed:
-    number = ctypes.get_errno()
-    return KernelCallFailed(number, f"{what}: {os.strerror(number)}")
+_take_batch = declare("bpf_map_lookup_and_delete_batch", _int, *_batch_arguments)
+_read_batch = declare("bpf_map_lookup_batch", _int, *_batch_arguments)
+_link_create = declare("bpf_link_create", _int, _int, _int, _int, _pointer)
+_link_update = declare("bpf_link_update", _int, _int, _int, _pointer)
+_open_tracepoint = declare("bpf_raw_tracepoint_open", _int, ctypes.c_char_p, _int)
+_ring_new = declare("ring_buffer__new", _pointer, _int, _RingCallback, _pointer, _pointer)
+_ring_poll = declare("ring_buffer__poll", _int, _pointer, _int)
+_ring_free = declare("ring_buffer__free", None, _pointer)
+_load_vmlinux_btf = declare("btf__load_vmlinux_btf", _pointer)
+_btf_find = declare("btf__find_by_name_kind", _int, _pointer, ctypes.c_char_p, _u32)
+_btf_type = declare("btf__type_by_id", _pointer, _pointer, _u32)
+_btf_name = declare("btf__name_by_offset", _pointer, _pointer, _u32)
+_btf_free = declare("btf__free", None, _pointer)
 
 
 class Map:
@@ -84,14 +66,14 @@ class Map:
         if _lookup(self.descriptor, wanted.ctypes.data, value.ctypes.data) == 0:
             return value
         if ctypes.get_errno() != errno.ENOENT:
-            raise _failed("lookup in a map")
+            raise failure("lookup in a map")
         return None
 
     def put(self, key: Any, value: Any) -> None:
         """Raises KernelCallFailed, with E2BIG when the map is full."""
         wanted, new = np.array([key], self.key), np.array([value], self.value)
         if _update(self.descriptor, wanted.ctypes.data, new.ctypes.data, _ANY):
-            raise _failed("update of a map")
+            raise failure("update of a map")
 
     def remove(self, key: Any) -> bool:
         wanted = np.array([key], self.key)
@@ -126,7 +108,7 @@ class Map:
                 rows *= 2
                 continue
             if reason not in (0, errno.ENOENT):
-                raise _failed("batch read of a map")
+                raise failure("batch read of a map")
             ended = reason == errno.ENOENT
             keys.append(batch_keys[: count.value])
             values.append(batch_values[: count.value])
@@ -152,7 +134,7 @@ class Ring:
         self._callback = _RingCallback(on_record)  # kept: libbpf holds a bare pointer to it
         self._ring = _ring_new(descriptor, self._callback, None, None)
         if not self._ring:
-            raise _failed("opening the ring buffer")
+            raise failure("opening the ring buffer")
 
     def poll(self, timeout_ms: int) -> int:
         """Waits for records at most so long; gives their number."""
@@ -169,37 +151,22 @@ def attach(program: int, cgroup: int, attach_type: int) -> int:
     """A link's descriptor. The program stays attached while any copy of the descriptor is open."""
     link = int(_link_create(program, cgroup, attach_type, None))
     if link < 0:
-        raise _failed("attaching a program to the cgroup")
+        raise failure("attaching a program to the cgroup")
     return link
 
 
 def replace(link: int, program: int) -> None:
     """The link goes on with another program, in one step for whatever runs meanwhile."""
     if _link_update(link, program, None):
-        raise _failed("putting a program into the place of another")
+        raise failure("putting a program into the place of another")
 
 
 def attach_tracepoint(name: str, program: int) -> int:
     """A link's descriptor, as for `attach`."""
     link = int(_open_tracepoint(name.encode(), program))
     if link < 0:
-        raise _failed(f"attaching a program to the tracepoint {name}")
+        raise failure(f"attaching a program to the tracepoint {name}")
     return link
-
-
-def may_call(program_type: int, helper: int) -> bool:
-    """Whether programs of a type may call a helper: the kernel is asked to load one that does.
-
-    A helper that is merely known says nothing: each type of program has its own list, and it grows. One that is on it
-    is at most refused for what it gets, which is the context (EACCES); one that is not, as invalid (EINVAL).
-    """
-    call, one, leave = (0x85, 0, 0, helper), (0xB7, 0, 0, 1), (0x95, 0, 0, 0)
-    code = b"".join(struct.pack("<BBhi", *instruction) for instruction in (call, one, leave))
-    program = int(_load_program(program_type, b"may_call", b"GPL", code, len(code) // 8, None))
-    if program < 0:
-        return ctypes.get_errno() == errno.EACCES
-    os.close(program)
-    return True
 
 
 def wait_for_running_programs() -> bool:

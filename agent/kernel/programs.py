@@ -4,13 +4,12 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from agent.kernel.compiled import MapSpec
-from agent.kernel.maps import KernelCallFailed
+from agent.kernel.libbpf import KernelCallFailed, declare, failure
 
 _LOG_BYTES = 1 << 20
 _LICENSE = b"GPL"
@@ -27,33 +26,33 @@ class ProgramRefused(Exception):
     """The kernel's verifier does not take a program; the reason is its last word."""
 
 
-_libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
-
-
-def _declare(name: str, *arguments: Any) -> Callable[..., int]:
-    function = getattr(_libbpf, name)
-    function.restype = ctypes.c_int
-    function.argtypes = arguments
-    return function  # type: ignore[no-any-return]
-
-
 _int, _u32, _text, _pointer = ctypes.c_int, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_void_p
-_map_create = _declare("bpf_map_create", _int, _text, _u32, _u32, _u32, _pointer)
-_prog_load = _declare("bpf_prog_load", _int, _text, _text, _text, ctypes.c_size_t, _pointer)
-_btf_load = _declare("bpf_btf_load", _text, ctypes.c_size_t, _pointer)
-_info = _declare("bpf_obj_get_info_by_fd", _int, _pointer, _pointer)
+_map_create = declare("bpf_map_create", _int, _int, _text, _u32, _u32, _u32, _pointer)
+_prog_load = declare("bpf_prog_load", _int, _int, _text, _text, _text, ctypes.c_size_t, _pointer)
+_btf_load = declare("bpf_btf_load", _int, _text, ctypes.c_size_t, _pointer)
+_info = declare("bpf_obj_get_info_by_fd", _int, _int, _pointer, _pointer)
 
 
-def _failed(what: str) -> KernelCallFailed:
-    number = ctypes.get_errno()
-    return KernelCallFailed(number, f"{what}: {os.strerror(number)}")
+def may_call(program_type: int, helper: int) -> bool:
+    """Whether programs of a type may call a helper: the kernel is asked to load one that does.
+
+    A helper that is merely known says nothing: each type of program has its own list, and it grows. One that is on it
+    is at most refused for what it gets, which is the context (EACCES); one that is not, as invalid (EINVAL).
+    """
+    call, one, leave = (0x85, 0, 0, helper), (0xB7, 0, 0, 1), (0x95, 0, 0, 0)
+    code = b"".join(struct.pack("<BBhi", *instruction) for instruction in (call, one, leave))
+    program = int(_prog_load(program_type, b"may_call", _LICENSE, code, len(code) // 8, None))
+    if program < 0:
+        return ctypes.get_errno() == errno.EACCES
+    os.close(program)
+    return True
 
 
 def load_btf(types: bytes) -> int:
     """Raises KernelCallFailed."""
-    descriptor = _btf_load(types, len(types), None)
+    descriptor = int(_btf_load(types, len(types), None))
     if descriptor < 0:
-        raise _failed("loading the types of the maps")
+        raise failure("loading the types of the maps")
     return descriptor
 
 
@@ -62,20 +61,20 @@ def make_map(name: str, spec: MapSpec, btf: int, inner: int = 0) -> int:
     of_types = (btf, spec.btf_key, spec.btf_value) if spec.btf_value else (0, 0, 0)
     options = _MAP_OPTIONS.pack(_MAP_OPTIONS.size, *of_types, 0, inner, spec.flags)
     sizes = (spec.key_bytes, spec.value_bytes, spec.most_entries)
-    descriptor = _map_create(spec.kind, name.encode(), *sizes, options)
+    descriptor = int(_map_create(spec.kind, name.encode(), *sizes, options))
     if descriptor < 0:
-        raise _failed(f"making the map {name}")
+        raise failure(f"making the map {name}")
     return descriptor
 
 
 def load_program(kind: int, name: str, code: bytes, attach_type: int = 0) -> int:
     """Raises ProgramRefused, and KernelCallFailed where it is not permitted at all."""
     options = _PROGRAM_OPTIONS.pack(_PROGRAM_OPTIONS.size, 0, attach_type)
-    descriptor = _prog_load(kind, name.encode(), _LICENSE, code, len(code) // 8, options)
+    descriptor = int(_prog_load(kind, name.encode(), _LICENSE, code, len(code) // 8, options))
     if descriptor >= 0:
         return descriptor
     if ctypes.get_errno() == errno.EPERM:
-        raise _failed(f"loading the program {name}")
+        raise failure(f"loading the program {name}")
     reason = os.strerror(ctypes.get_errno())
     raise ProgramRefused(f"{name}: {reason}: {_last_word(kind, name, code, attach_type)}")
 
@@ -84,7 +83,7 @@ def _last_word(kind: int, name: str, code: bytes, attach_type: int) -> str:
     """Of the verifier, which is asked once more."""
     log = ctypes.create_string_buffer(_LOG_BYTES)
     options = _LOG_OPTIONS.pack(_LOG_OPTIONS.size, 0, attach_type, 1, _LOG_BYTES, ctypes.addressof(log))
-    descriptor = _prog_load(kind, name.encode(), _LICENSE, code, len(code) // 8, options)
+    descriptor = int(_prog_load(kind, name.encode(), _LICENSE, code, len(code) // 8, options))
     if descriptor >= 0:
         os.close(descriptor)
     said = [line for line in log.value.decode(errors="replace").splitlines() if not line.startswith("processed ")]
@@ -119,5 +118,5 @@ def _told(descriptor: int, asked: bytes) -> bytes:
     """What the kernel says of a map or of types. Raises KernelCallFailed."""
     info, size = ctypes.create_string_buffer(asked, len(asked)), ctypes.c_uint32(len(asked))
     if _info(descriptor, info, ctypes.byref(size)):
-        raise _failed("asking the kernel about what it has")
+        raise failure("asking the kernel about what it has")
     return info.raw

@@ -15,7 +15,8 @@ from agent.kernel import handover, shares
 from agent.kernel.announcements import decode, kernel_flow
 from agent.kernel.connecting import Connecting
 from agent.kernel.counted import FLOW_OTHER, appended, flow_columns, request_columns, without_zeros
-from agent.kernel.maps import KernelCallFailed, Ring, Rows, wait_for_running_programs
+from agent.kernel.libbpf import KernelCallFailed
+from agent.kernel.maps import Ring, Rows, wait_for_running_programs
 from agent.records import (
     NO_ADDRESS,
     Announcement,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.kernel.hooks import RAW_TRACEPOINT, Load
-from agent.kernel.maps import KernelCallFailed
+from agent.kernel.libbpf import KernelCallFailed
 from agent.kernel.offer import WrongDescriptor, facts
 from agent.kernel.programs import ProgramRefused
 from agent.records import OOM_KILLS

@@ -1,4 +1,5 @@
-"""Compiled programs that were kept: they count as those that were just compiled do."""
+"""Compiled programs that were kept: the kernel takes them as it takes new ones. That they count is what all other tests
+here show: most of these run on kept ones."""
 
 from pathlib import Path
 

@@ -61,12 +61,12 @@ for _ in sys.stdin:
 ON_AN_OLDER_KERNEL = """
 import json, subprocess, sys, time
 from pathlib import Path
-from agent.kernel import handover, loader, maps
+from agent.kernel import handover, loader, programs
 from agent.kernel.source import SocketKernel
 from agent.records import FlowSeen, ListenerSeen
 able, cgroup, calls = sys.argv[1:]
 READ_KERNEL = 113
-maps.may_call = lambda kind, helper: helper == READ_KERNEL or str(kind) in able.split(",")
+programs.may_call = lambda kind, helper: helper == READ_KERNEL or str(kind) in able.split(",")
 description, descriptors = loader.load(cgroup)
 kernel = SocketKernel(handover._attached(json.loads(json.dumps(description)), descriptors))
 for command in json.loads(calls):

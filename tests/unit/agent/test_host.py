@@ -408,12 +408,17 @@ def removed(cgroup: Path) -> bool:
 
 
 def with_number(machine: Machine, number: int) -> "subprocess.Popen[str]":
-    """Others on this machine take numbers too, so it may need more than one attempt."""
-    for _ in range(50):
-        started = machine.start(OTHER_POD, WAIT, own_network=True, address="10.99.7.6")
-        if Path(f"/proc/{started.pid}/ns/net").stat().st_ino == number:
-            return started
-        machine.end(started)
+    """The kernel gives the lowest number that is free: those below are taken until it is this one's turn."""
+    below = []
+    try:
+        for _ in range(50):
+            started = machine.start(OTHER_POD, WAIT, own_network=True, address="10.99.7.6")
+            if Path(f"/proc/{started.pid}/ns/net").stat().st_ino == number:
+                return started
+            below.append(started)
+    finally:
+        for one in below:
+            machine.end(one)
     raise AssertionError(f"the kernel did not give the number {number} again")
 
 

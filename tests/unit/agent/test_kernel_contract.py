@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from plumbline.v1 import columns, flow_pb2
 
-from agent.kernel import announcements, compiler, counted
+from agent.kernel import announcements, counted, sources
 
-TYPES = (compiler.SOURCES / "types.h").read_text()
-HTTP = (compiler.SOURCES / "protocols" / "http" / "state.c").read_text()
+TYPES = (sources.SOURCES / "types.h").read_text()
+HTTP = (sources.SOURCES / "protocols" / "http" / "state.c").read_text()
 
 
 def enumeration(name: str, text: str) -> dict[str, int]:
@@ -64,7 +64,7 @@ def test_what_is_sent_and_what_is_received_are_in_lines_of_the_cache_of_their_ow
 
 
 def test_every_loss_has_a_place_and_a_meaning() -> None:
-    found = compiler.reasons()
+    found = sources.reasons()
     assert len(found["losses"]) > 10 and len(found["drops"]) > 3
     for macro in ("LOSSES", "DROPS"):
         body = TYPES.split(f"#define {macro}(X)", 1)[1].split("\n\n", 1)[0]
@@ -72,5 +72,5 @@ def test_every_loss_has_a_place_and_a_meaning() -> None:
 
 
 def test_every_part_of_the_source_is_compiled() -> None:
-    parts = {str(path.relative_to(compiler.SOURCES)) for path in Path(compiler.SOURCES).rglob("*.[ch]")}
-    assert {part for part in parts if not part.startswith("include/")} == set(compiler.PARTS)
+    parts = {str(path.relative_to(sources.SOURCES)) for path in Path(sources.SOURCES).rglob("*.[ch]")}
+    assert {part for part in parts if not part.startswith("include/")} == set(sources.PARTS)
