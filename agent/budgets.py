@@ -13,7 +13,7 @@ PARSERS = "parsers"
 DETAIL = (*LEVELS, PARSERS)
 # Rows that the kernel's tables have room for in an interval (bpf/maps.c), and the share beyond which a longer interval
 # could bring more: of rows of a usual interval, and of one that is longer already.
-_FLOW_COUNTS, _REQUEST_ROWS = 32_768, 65_536
+MAX_FLOW_COUNTS, MAX_REQUEST_ROWS = 32_768, 65_536
 _FULL_AFTER_SHORT, _FULL_AFTER_LONG = 1 / 8, 1 / 2
 
 
@@ -38,7 +38,7 @@ class Budgets:
     def look(self, kernel: Kernel, drained: Portion | None = None) -> None:
         """After each drain: the kernel's side is told what has changed, and so is whoever reads the log."""
         if drained is not None:
-            full = max(len(drained.flows["flow"]) / _FLOW_COUNTS, len(drained.requests["flow"]) / _REQUEST_ROWS)
+            full = max(len(drained.flows["flow"]) / MAX_FLOW_COUNTS, len(drained.requests["flow"]) / MAX_REQUEST_ROWS)
             self._tables_fill = full > (_FULL_AFTER_LONG if self.throttle.level else _FULL_AFTER_SHORT)
         self.throttle.look(time.monotonic(), time.process_time())
         self.memory = self._memory_cgroup.read()

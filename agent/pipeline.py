@@ -144,7 +144,7 @@ class Agent:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-        self._after.leave(self._outbox, watch.everything(), self._before.carried)
+        self._after.leave(self._outbox, watch.everything(), self._before.carried, reporter.who)
 
     async def _report(self, reporter: Reporter) -> None:
         """What the agent before us counted is delivered first."""

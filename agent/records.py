@@ -34,6 +34,11 @@ class KernelFlow:
     netns_cookie: int = 0  # the kernel's, of the socket's network namespace; 0: it did not tell
 
 
+# What found no room of its own: the kernel's catch-all, and what is known of it.
+FLOW_OTHER = 1
+OTHER = KernelFlow(FLOW_OTHER, 0, NO_ADDRESS, NO_ADDRESS, 0, 0, 6, "", 0, NO_ADDRESS, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class FlowSeen:
     flow: KernelFlow

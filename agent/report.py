@@ -80,7 +80,7 @@ class Reporter:
 
     def __init__(self, settings: Settings, who: Introduction, outbox: Outbox, reachability: Reachability) -> None:
         self._settings = settings
-        self._who = who
+        self.who = who
         self._outbox = outbox
         self._reachability = reachability
         self._changed = asyncio.Event()
@@ -94,7 +94,7 @@ class Reporter:
 
     def go_on_from(self, epoch: int, gap_reason: str) -> None:
         """Before `run`: which epoch ours continues, or why there is a gap."""
-        self._who = replace(self._who, continues_epoch=epoch, gap_reason=gap_reason)
+        self.who = replace(self.who, continues_epoch=epoch, gap_reason=gap_reason)
 
     async def flush(self, timeout_seconds: float | None) -> None:
         """Returns when all is acknowledged, or after so long. Does not wait for the next attempt to connect."""
@@ -169,12 +169,12 @@ class Reporter:
             agent_version=VERSION,
             host=self._settings.host,
             cluster=self._settings.cluster,
-            boot_id=self._who.boot_id,
-            epoch=self._who.epoch,
+            boot_id=self.who.boot_id,
+            epoch=self.who.epoch,
             clock=timestamp(clock.now_ns()),
             interval=Duration(nanos=0),
-            continues_epoch=self._who.continues_epoch,
-            gap_reason=self._who.gap_reason,
+            continues_epoch=self.who.continues_epoch,
+            gap_reason=self.who.gap_reason,
         )
         hello.interval.FromNanoseconds(int(self._settings.interval_seconds * 1e9))
         try:
@@ -197,7 +197,7 @@ class Reporter:
         remembered, acknowledged = welcome.acknowledged_sequence, self._outbox.acknowledged
         is_remembered = self._outbox.resume(remembered)
         if welcome.definitions_lost or not is_remembered:
-            self._outbox.restate(remembered, self._who.restate(), clock.now_ns())
+            self._outbox.restate(remembered, self.who.restate(), clock.now_ns())
         if not is_remembered:
             self._reachability.forgot(acknowledged, remembered)
         offset_seconds = welcome.clock.ToNanoseconds() / 1e9 - time.time()

@@ -116,15 +116,19 @@ class Before:
 
     async def _deliver(self, rest: Rest) -> None:
         everything = {field: [*getattr(rest.everything, field)] for field in DEFINITIONS}
-        who = Introduction(self._boot_id, rest.epoch, lambda: everything)
+        who = Introduction(self._boot_id, rest.epoch, lambda: everything, rest.continues_epoch, rest.gap_reason)
         outbox = Outbox.of(rest.acknowledged, rest.batches, clock.now_ns())
         reporter = Reporter(self._settings, who, outbox, self._reachability)
-        running = asyncio.create_task(reporter.run())
+        running, flushing = asyncio.create_task(reporter.run()), asyncio.create_task(reporter.flush(None))
         try:
-            await reporter.flush(None)
+            # One that has ended by a fault would let the other wait for ever: the fault is ours to tell.
+            done, _ = await asyncio.wait((running, flushing), return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
         finally:
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            flushing.cancel()
+            await asyncio.gather(running, flushing, return_exceptions=True)
 
     def _end(self) -> None:
         assert self._predecessor is not None, "only an offer can have another layout"
@@ -182,15 +186,18 @@ class After:
         heir.tell_ended(drained_ns)
         self._handed(heir)
 
-    def leave(self, own: Outbox, everything: Mapping[str, Sequence[object]], carried: Sequence[Rest]) -> None:
-        """Our last word to the successor."""
+    def leave(
+        self, own: Outbox, everything: Mapping[str, Sequence[object]], carried: Sequence[Rest], who: Introduction
+    ) -> None:
+        """Our last word to the successor. `who`: as we would have introduced ourselves."""
         if self.heir is None:
             return
         rests = [*carried]
-        if not own.empty:
+        if not own.delivered:
             batches = own.cut_all(clock.now_ns())
             notes = Batch(**{field: everything[field] for field in DEFINITIONS})  # type: ignore[arg-type]
-            rests.append(Rest(self._epoch, own.acknowledged, batches, notes))
+            words = (who.continues_epoch, who.gap_reason)
+            rests.append(Rest(self._epoch, own.acknowledged, batches, notes, *words))
         told = self.heir.leave(rests)
         self._log.write(
             "handed_over",

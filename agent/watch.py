@@ -16,12 +16,12 @@ from plumbline.v1.columns import Columns
 from agent.coalescing import Portion, Span
 from agent.dictionary import Dictionary
 from agent.dns import parse_response
-from agent.identity.host import OTHER_FLOW, Found, Host
+from agent.identity.host import Found, Host
 from agent.notes import endpoint_note, ownership_note
 from agent.outbox import Note
 from agent.packing import Status, timestamp
 from agent.records import (
-    NO_ADDRESS,
+    OTHER,
     Announcement,
     DnsSeen,
     FlowSeen,
@@ -43,8 +43,6 @@ _TIDY_NS = 60 * _SECOND_NS
 _PATIENCE_NS = 15 * _SECOND_NS
 UNKNOWN_FLOW = "unknown_flow"
 _WANTS_OF_ROOM = frozenset(("names_beyond_budget", "flows_as_other", "flow_table_full", "budgets_full"))
-# The kernel's catch-all: what found no room of its own.
-OTHER = KernelFlow(OTHER_FLOW, 0, NO_ADDRESS, NO_ADDRESS, 0, 0, 6, "", 0, NO_ADDRESS, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,7 @@ static __always_inline void count_remaining_bytes(struct bpf_sock_ops *op, struc
   u64 missing = op->bytes_received - c->received_bytes - (c->fin_received & 1);
   if (!c->sequenced || !missing || missing >= 1ULL << 40)
     return;
-  lock_xadd(&counts->bytes_received, missing);
-  if (c->protocol == PROTOCOL_HTTP)
-    lock_xadd(&counts->parsed_received, missing);
+  count_received(c, counts, missing);
 }
 
 /* Whether the peer's bytes, or ours, went past a parser that wanted them. Our own FIN counts as a byte. */
@@ -217,6 +215,8 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
     return;
   if (before == BPF_TCP_SYN_SENT) {
     connect_failed(c, counts, error);
+    if (c->protocol == PROTOCOL_HTTP)
+      http_count_parser(c, -1);   /* by fast open a request went with the SYN */
     return;
   }
   c->counted = 0;

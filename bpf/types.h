@@ -1,5 +1,5 @@
 /* Every struct that crosses between the kernel's side and the agent, once. The agent learns the layout
- * from the compiler (agent/kernel/loader.py), so nothing here has a twin in Python. Members that become
+ * from the compiler (agent/kernel/compiler.py), so nothing here has a twin in Python. Members that become
  * columns of the contract carry the contract's names.
  *
  * Addresses are two 64-bit words in network order; IPv4 is v4-mapped. Ports are in host order. */

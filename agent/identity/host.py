@@ -38,9 +38,8 @@ from agent.identity.reading import (
 )
 from agent.identity.sockets import WILDCARDS, is_link_local, is_loopback
 from agent.identity.witnesses import Witnesses
-from agent.records import KernelFlow, ListenerSeen, OpenConnection
+from agent.records import FLOW_OTHER, KernelFlow, ListenerSeen, OpenConnection
 
-OTHER_FLOW = 1
 _WITH_OWN_ADDRESSES = (ENDPOINT_KIND_POD, ENDPOINT_KIND_CONTAINER)
 
 
@@ -105,7 +104,7 @@ class Host:
 
     def endpoint_of(self, flow: KernelFlow, time_ns: int) -> Endpoint:
         """The local side of a flow; a server's flow also shows who listens."""
-        if flow.id == OTHER_FLOW:
+        if flow.id == FLOW_OTHER:
             return self.book.process(OTHER_COMMAND, "/", 0)
         identity, path = self.naming.find(flow.cgroup_id, flow.process_id, time_ns)
         endpoint = self._named(identity, path, flow) if identity.named else self._process(flow, path)

@@ -4,8 +4,8 @@ import numpy as np
 from plumbline.v1 import columns
 
 from agent.kernel.maps import Rows
+from agent.records import FLOW_OTHER
 
-FLOW_OTHER = 1
 COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
 _REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
 

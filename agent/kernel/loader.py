@@ -30,9 +30,7 @@ from agent.kernel.maps import Map
 from agent.kernel.offer import check_maps
 from agent.kernel.programs import ProgramRefused
 from agent.kernel.tracepoints import TRACEPOINTS, attach_tracepoints, check_tracepoints, settings_for_walk
-from agent.records import KernelRefused, Offer
-
-FLOW_OTHER = 1
+from agent.records import FLOW_OTHER, KernelRefused, Offer
 
 # One row a parser: its function, at its place among `enum parser`.
 _PARSERS = ("parse_http_received", "parse_dns", "keep_early", "replay_early", "replay_http", "parse_http_sent")

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1.flow_pb2 import NAME_KIND_DNS, NAME_KIND_HOST, NAME_KIND_ROUTE
+from plumbline.v1.flow_pb2 import NameKind
 
 from agent.kernel.maps import Map, Rows
 
 # As in types.h.
 SHARE_OF_FLOWS, SHARE_OF_ROWS = 16, 17
-KINDS = (NAME_KIND_ROUTE, NAME_KIND_HOST, NAME_KIND_DNS, SHARE_OF_FLOWS, SHARE_OF_ROWS)
+KINDS = (*filter(None, NameKind.values()), SHARE_OF_FLOWS, SHARE_OF_ROWS)
 # The cgroup whose shares are those of all that have none of their own. The loader makes them: the kernel could find no
 # room for them when they are needed.
 COMMON = 0

@@ -14,11 +14,12 @@ from agent import clock
 from agent.kernel import handover, shares
 from agent.kernel.announcements import decode, kernel_flow
 from agent.kernel.connecting import Connecting
-from agent.kernel.counted import FLOW_OTHER, appended, flow_columns, request_columns, without_zeros
+from agent.kernel.counted import appended, flow_columns, request_columns, without_zeros
 from agent.kernel.libbpf import KernelCallFailed
 from agent.kernel.maps import Ring, Rows, wait_for_running_programs
 from agent.records import (
-    NO_ADDRESS,
+    FLOW_OTHER,
+    OTHER,
     Announcement,
     Drained,
     KernelFlow,
@@ -71,7 +72,8 @@ class SocketKernel:
         self._reported = dict.fromkeys(self._reasons, 0)
         self._no_room: Counter[str] = Counter()
         self._connecting = Connecting(self._maps["connecting"])
-        self._inside: set[tuple[bytes, int]] = set()
+        # What is in the map: an old agent may have put ranges there that are no longer ours.
+        self._inside = {(one["address"].tobytes(), int(one["length"])) for one in self._maps["inside"].each_key()}
         self._closed = False
         self._control = self._control_row()
         self._generation = int(self._control["generation"][0])
@@ -107,7 +109,7 @@ class SocketKernel:
 
     def known_flow(self, flow_id: int, /) -> KernelFlow | None:
         if flow_id == FLOW_OTHER:
-            return KernelFlow(flow_id, 0, NO_ADDRESS, NO_ADDRESS, 0, 0, 6, "", 0, NO_ADDRESS, 0)
+            return OTHER
         if flow_id in self._connecting.known:
             return self._connecting.known[flow_id]
         row = self._maps["flows"].get(flow_id)
@@ -161,9 +163,12 @@ class SocketKernel:
         table, wanted = self._maps["inside"], set(ranges)
         for address, length in self._inside - wanted:
             table.remove((length, np.frombuffer(address, "<u4")))
-        for address, length in sorted(wanted - self._inside):
-            self._put_if_room("inside", (length, np.frombuffer(address, "<u4")), 1)
-        self._inside = wanted
+        without_room = {
+            (address, length)
+            for address, length in sorted(wanted - self._inside)
+            if not self._put_if_room("inside", (length, np.frombuffer(address, "<u4")), 1)
+        }
+        self._inside = wanted - without_room
         self._control["inside_known"][0] = 1
         self._maps["control"].put(0, self._control[0])
 
@@ -251,13 +256,16 @@ class SocketKernel:
         """Setting a map in a map returns only when no program run can still see the old one."""
         self._maps["flow_counts"].put(0, self._maps["flow_counts_0"].descriptor)
 
-    def _put_if_room(self, table: str, key: Any, value: Any) -> None:
+    def _put_if_room(self, table: str, key: Any, value: Any) -> bool:
+        """Whether there was."""
         try:
             self._maps[table].put(key, value)
         except KernelCallFailed as failed:
-            if failed.errno != errno.E2BIG:
+            if failed.errno not in (errno.E2BIG, errno.ENOSPC):
                 raise
             self._no_room[NO_ROOM[table]] += 1
+            return False
+        return True
 
     def _dns_timeouts(self) -> columns.Columns:
         table = self._maps["dns_queries"]

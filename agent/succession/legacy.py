@@ -55,6 +55,9 @@ class Rest:
     acknowledged: int
     batches: Sequence[Batch] = ()
     everything: Batch = field(default_factory=Batch)
+    # As in an Introduction: its agent may not have been able to say it.
+    continues_epoch: int = 0
+    gap_reason: str = ""
 
 
 def pack_legacy(legacy: Legacy) -> bytes:
@@ -86,7 +89,8 @@ def pack_rests(rests: Sequence[Rest]) -> bytes:
         messages = [one.SerializeToString() for one in (rest.everything, *rest.batches)]
         raw += messages
         lengths = [len(one) for one in messages]
-        facts.append({"epoch": rest.epoch, "acknowledged": rest.acknowledged, "lengths": lengths})
+        words = {"continues": rest.continues_epoch, "gap": rest.gap_reason}
+        facts.append({"epoch": rest.epoch, "acknowledged": rest.acknowledged, "lengths": lengths, **words})
     return _packed({"rests": facts}, {"batches": np.frombuffer(b"".join(raw), np.uint8)})
 
 
@@ -99,7 +103,8 @@ def unpack_rests(raw: bytes) -> list[Rest]:
             ends = [at, *(np.cumsum(one["lengths"]) + at).tolist()]
             at = ends[-1]
             everything, *batches = [Batch.FromString(joined[a:b]) for a, b in pairwise(ends)]
-            rests.append(Rest(int(one["epoch"]), int(one["acknowledged"]), batches, everything))
+            words = (int(one.get("continues", 0)), str(one.get("gap", "")))  # another version may not say them
+            rests.append(Rest(int(one["epoch"]), int(one["acknowledged"]), batches, everything, *words))
         return rests
     except _BROKEN as error:
         raise BrokenLegacy(f"what was not delivered cannot be read ({type(error).__name__})") from error

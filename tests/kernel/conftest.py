@@ -9,6 +9,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.estate import Estate
 from tests.cluster.product import Product
 from tests.kernel.ordering import Stage
+from tests.kernel.wire import Wire, wired
 
 
 @dataclass
@@ -16,6 +17,13 @@ class System:
     cluster: Cluster
     estate: Estate
     product: Product
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """The kernel's side alone, for a cgroup in which this process is."""
+    with wired() as wire:
+        yield wire
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from plumbline.v1.flow_pb2 import NAME_KIND_DNS, NAME_KIND_HOST, NAME_KIND_ROUTE
+from plumbline.v1.flow_pb2 import NAME_KIND_DNS, NAME_KIND_HOST, NAME_KIND_ROUTE, NAME_KIND_TARGET
 
-from agent.kernel.counted import FLOW_OTHER
 from agent.kernel.shares import COMMON, KINDS, SHARE_OF_FLOWS, SHARE_OF_ROWS
-from agent.records import Limits, NameSeen, OpenConnection
-from tests.kernel.wire import Wire, connection, own_cgroup, say
+from agent.records import FLOW_OTHER, Limits, NameSeen, OpenConnection
+from tests.kernel.wire import Wire, connection, say, wired
 
 pytestmark = pytest.mark.kernel
 NAME_OTHER = 1
@@ -19,12 +18,9 @@ NAMED_CGROUPS, SHARES, CONNECTIONS = 32_768, 16_384, 65_536
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
+    """One for each test."""
+    with wired() as wire:
+        yield wire
 
 
 def ask(route: bytes) -> None:
@@ -54,7 +50,7 @@ def test_endpoints_without_room_for_shares_of_their_own_have_one_together(wire: 
     wire.kernel.correct_shares()
     common = {kind: wire.kernel._maps["shares"].get((COMMON, kind)) for kind in KINDS}
     assert {kind: int(row[0]) for kind, row in common.items() if row is not None and kind != SHARE_OF_ROWS} == {
-        NAME_KIND_ROUTE: 1, NAME_KIND_HOST: 0, NAME_KIND_DNS: 0, SHARE_OF_FLOWS: 2
+        NAME_KIND_ROUTE: 1, NAME_KIND_HOST: 0, NAME_KIND_DNS: 0, NAME_KIND_TARGET: 0, SHARE_OF_FLOWS: 2
     }  # fmt: skip
 
 

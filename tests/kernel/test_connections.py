@@ -21,16 +21,6 @@ REASONS = ("refused", "timeout", "reset", "unreachable", "other")
 
 
 @pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
-
-
-@pytest.fixture(scope="module")
 def walls() -> Iterator[str]:
     """A namespace with one address behind a packet filter: 1001 drops, 1002 answers with an ICMP error."""
     name = "plumbline-walls"

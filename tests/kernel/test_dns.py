@@ -9,21 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from agent.records import DnsSeen
-from tests.kernel.wire import Wire, own_cgroup, say
+from tests.kernel.wire import Wire, say
 
 pytestmark = pytest.mark.kernel
 A, AAAA, NXDOMAIN, SERVFAIL = 1, 28, 3, 2
 SERVER = "127.0.0.53"
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
 
 
 def query(number: int, name: str, kind: int = A) -> bytes:

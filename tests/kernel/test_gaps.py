@@ -1,11 +1,10 @@
 """What is missed is told as lost, and the connection is followed again from its next request, as it was said."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.wire import SIDES, Counted, Wire, connection, own_cgroup, say
+from tests.kernel.wire import SIDES, Counted, Wire, connection, say
 
 pytestmark = pytest.mark.kernel
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -14,16 +13,6 @@ TRUSTED = 8
 # Lines that matter, though they say nothing, around the number that one segment has room for: 34 runs of a program.
 FILLERS = (*range(20, 36), *range(92, 106))
 Row = tuple[str, str, str]
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
 
 
 def get(path: str, host: str, fillers: int = 0) -> bytes:

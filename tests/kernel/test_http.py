@@ -3,26 +3,15 @@
 import random
 import socket
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from agent.records import NameSeen
 from agent.routes import fold
-from tests.kernel.wire import Counted, Wire, connection, own_cgroup, say
+from tests.kernel.wire import Counted, Wire, connection, say
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 pytestmark = pytest.mark.kernel
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
 
 
 def both(*rows: tuple[str, str, str], times: int = 1) -> Counter[tuple[str, str, str, str]]:

@@ -14,7 +14,7 @@ import pytest
 
 from agent.identity.namespaces import own_netns_cookie
 from agent.records import FlowSeen, ListenerSeen, OpenConnection
-from tests.kernel.wire import SIDES, Counted, Wire, own_cgroup
+from tests.kernel.wire import SIDES, Counted, Wire, own_cgroup, wired
 
 pytestmark = pytest.mark.kernel
 NAMESPACE = f"plumbline-loopback-{os.getpid()}"
@@ -94,12 +94,9 @@ def namespace() -> Iterator[str]:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
+    """One for each test."""
+    with wired() as wire:
+        yield wire
 
 
 def calls(times: int, namespace: str = "") -> list[str]:

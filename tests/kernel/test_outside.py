@@ -13,7 +13,7 @@ from plumbline.v1.addresses import MANY
 
 from agent.identity.inside import always_inside
 from agent.records import KernelFlow
-from tests.kernel.wire import Counted, Wire, own_cgroup
+from tests.kernel.wire import Counted, Wire, wired
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 CROWD = Path(__file__).with_name("crowd.py")
@@ -28,13 +28,9 @@ INSIDERS = 50
 
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
+    with wired() as wire:
         wire.kernel.know_inside(always_inside([]))
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
+        yield wire
 
 
 def crowd(wire: Wire, transport: str, clients: list[str], server: str, port: int) -> None:

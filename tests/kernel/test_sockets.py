@@ -6,13 +6,12 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
 import pytest
 
-from tests.kernel.wire import Wire, own_cgroup
+from tests.kernel.wire import Wire
 
 pytestmark = pytest.mark.kernel
 FIRST_PORT, PORTS, ROUNDS = 20000, 500, 1500
@@ -25,16 +24,6 @@ SEND = (
     "    receiver.recv(1)\n"
 )
 FORKED = mp.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            yield wire
-        finally:
-            wire.kernel.close()
 
 
 def receiver(port: int) -> socket.socket:

@@ -48,6 +48,24 @@ def requests(*kernels: SocketKernel) -> dict[tuple[int, int], int]:
     return found
 
 
+def test_a_range_that_is_ours_no_more_goes_with_its_agent(cgroup: Path) -> None:
+    def inside(kernel: SocketKernel) -> set[tuple[bytes, int]]:
+        rows = kernel._maps["inside"].each_key()
+        return {(one["address"].tobytes(), int(one["length"])) for one in rows}
+
+    stays, goes, comes = ((bytes([0xFD, number]) + bytes(14), 16) for number in range(3))
+    old = open_kernel(cgroup)
+    assert inside(old) == set()
+    old.know_inside([stays, goes])
+    new = open_kernel(cgroup, old.offer())
+    new.go_on(old.stand())
+    old.close()
+    assert inside(new) == {stays, goes}
+    new.know_inside([stays, comes])
+    assert inside(new) == {stays, comes}
+    new.close()
+
+
 def test_a_connection_is_followed_through_the_change(cgroup: Path) -> None:
     old = open_kernel(cgroup)
     with connection() as (client, server):

@@ -10,7 +10,7 @@ import pytest
 from agent.kernel.loader import PARSERS
 from agent.kernel.maps import Map
 from tests.kernel.bpf import loaded
-from tests.kernel.wire import Wire, own_cgroup
+from tests.kernel.wire import wired
 
 pytestmark = pytest.mark.kernel
 MOST = 500_000
@@ -28,17 +28,13 @@ def checked_instructions(program_id: int) -> int:
 
 
 def test_each_program_is_checked_below_half_of_the_limit() -> None:
-    with own_cgroup() as cgroup:
-        wire = Wire(cgroup)
-        try:
-            table = wire.kernel._maps["parsers_by_protocol"]
-            called = Map(table.descriptor, np.dtype("u4"), np.dtype("u4"))
-            parsers = {name: called.get(place) for name, place in PARSERS.items()}
-            programs = {name: int(row[0]) for name, row in parsers.items() if row is not None}
-            assert programs.keys() == PARSERS.keys()
-            hooks = {f"hook {each}": each for each in loaded(cgroup, os.getpid()).programs}
-            checked = {name: checked_instructions(each) for name, each in {**programs, **hooks}.items()}
-        finally:
-            wire.kernel.close()
+    with wired() as wire:
+        table = wire.kernel._maps["parsers_by_protocol"]
+        called = Map(table.descriptor, np.dtype("u4"), np.dtype("u4"))
+        parsers = {name: called.get(place) for name, place in PARSERS.items()}
+        programs = {name: int(row[0]) for name, row in parsers.items() if row is not None}
+        assert programs.keys() == PARSERS.keys()
+        hooks = {f"hook {each}": each for each in loaded(wire.cgroup, os.getpid()).programs}
+        checked = {name: checked_instructions(each) for name, each in {**programs, **hooks}.items()}
     assert max(checked.values()) < MOST, checked
     assert len(checked) >= 5 + len(PARSERS)

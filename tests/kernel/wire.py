@@ -158,6 +158,17 @@ class Wire:
         return fold(name.raw) if name.kind == flow_pb2.NAME_KIND_ROUTE else name.raw.decode("utf-8", "backslashreplace")
 
 
+@contextmanager
+def wired() -> Iterator[Wire]:
+    """For a new cgroup with the calling process in it."""
+    with own_cgroup() as cgroup:
+        wire = Wire(cgroup)
+        try:
+            yield wire
+        finally:
+            wire.kernel.close()
+
+
 def _rows(columns: object) -> list[dict[str, int]]:
     assert isinstance(columns, dict)
     names = list(columns)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from plumbline.v1 import columns, flow_pb2
 
-from agent.kernel import announcements, counted, sources
+from agent import budgets, records
+from agent.kernel import announcements, counted, shares, source, sources
 
 TYPES = (sources.SOURCES / "types.h").read_text()
 HTTP = (sources.SOURCES / "protocols" / "http" / "state.c").read_text()
@@ -31,6 +32,15 @@ def test_enumerations_are_the_contracts(name: str) -> None:
     ours = {word: value for word, value in enumeration(name, TYPES).items() if value}
     assert ours == {word: value for word, value in kind.items() if word in ours}
     assert set(ours.values()) == {value for value in kind.values() if value}
+
+
+def test_what_has_a_twin_in_python_has_its_number() -> None:
+    maps = (sources.SOURCES / "maps.c").read_text()
+    assert enumeration("shed", TYPES) == {"SHED_LATENCY": source.SHED_LATENCY, "SHED_NAMES": source.SHED_NAMES}
+    assert f"SHARE_OF_FLOWS = {shares.SHARE_OF_FLOWS}, SHARE_OF_ROWS = {shares.SHARE_OF_ROWS}" in TYPES
+    assert f"#define FLOW_OTHER {records.FLOW_OTHER}" in maps
+    for name in ("MAX_FLOW_COUNTS", "MAX_REQUEST_ROWS"):
+        assert f"#define {name} {getattr(budgets, name)}" in maps
 
 
 def test_methods_are_the_contracts() -> None:

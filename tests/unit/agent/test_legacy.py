@@ -50,7 +50,8 @@ def test_a_legacy_arrives_as_it_was() -> None:
 def test_rests_of_several_epochs_arrive_as_they_were() -> None:
     rests = [
         Rest(7, 3, [Batch(sequence=4), Batch(sequence=5)], Batch(names=[NameDefinition(id=3, text="a")])),
-        Rest(8, 0, [Batch(sequence=1)]),
+        Rest(8, 0, [Batch(sequence=1)], continues_epoch=7),
+        Rest(9, 0, [Batch(sequence=1)], gap_reason="agent died"),
     ]
     assert unpack_rests(pack_rests(rests)) == rests
 
