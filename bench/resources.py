@@ -18,8 +18,8 @@ from agent.identity.naming import Naming
 from agent.identity.process import Proc
 from agent.resources.reading import Reader, places_of
 from agent.resources.usage import PERIOD_NS, Usage
+from tests.cluster.leftovers import cgroup_mount
 from tests.cluster.limited import limited
-from tests.kernel.wire import cgroup2_mount
 
 _ROUNDS = 50
 
@@ -27,7 +27,7 @@ _ROUNDS = 50
 def measure(containers: int) -> tuple[float, float]:
     """Milliseconds of user and of system CPU for one round."""
     name = f"plumbline-bench-{os.getpid()}"
-    mount = cgroup2_mount()
+    mount = cgroup_mount()
     with ExitStack() as cleanup:
         for number in range(containers):
             made = cleanup.enter_context(limited(f"{name}/kubepods/pod{number:032x}/{number:064x}"))

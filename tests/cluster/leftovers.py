@@ -48,11 +48,15 @@ def remains(identity: str) -> list[Path]:
     return [path for place in _places() for path in place.glob(f"{identity}*")]
 
 
+def end_all(cgroup: Path) -> None:
+    """All that runs in it and below; nothing where it is not there."""
+    if cgroup.is_dir():
+        processes.wait_until(lambda: _is_killed(cgroup), f"the processes of {cgroup.name} ended")
+
+
 def remove(identity: str) -> None:
     """Ends what runs in a cluster and removes what it has; what is gone already is no error."""
-    root = cgroup_mount() / identity
-    if root.is_dir():
-        processes.wait_until(lambda: _is_killed(root), f"the processes of {identity} ended")
+    end_all(cgroup_mount() / identity)
     for part in (hierarchy / identity for hierarchy in hierarchies()):
         for directory, _, _ in os.walk(part, topdown=False):
             Path(directory).rmdir()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.leftovers import cgroup_mount
+from tests.cluster.leftovers import cgroup_mount, end_all
 
 _PERIOD_US = 100_000
 
@@ -97,6 +97,8 @@ def limited(path: str, beside: bool = False) -> Iterator[Limited]:
     try:
         yield found
     finally:
+        if not beside:
+            end_all(found.unified)
         for root, directory in zip(mounts, (found.unified, found.cpu, found.memory), strict=True):
             while directory != root and not (beside and root == mount):
                 _remove(directory)

@@ -26,6 +26,13 @@ def wire() -> Iterator[Wire]:
         yield wire
 
 
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A miniature cluster with nothing in it."""
+    with Cluster() as cluster:
+        yield cluster
+
+
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """Two hosts whose services run already, two agents, one aggregator."""

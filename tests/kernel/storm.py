@@ -30,7 +30,8 @@ def main() -> None:
     for job in {(job["port"], job["what"] == "names"): job for job in jobs}.values():
         start_server(job)
     children = [start_client(job) for job in jobs]
-    if any(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children):
+    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if any(ends):
         sys.exit("a client failed")
     json.dump({"calls": len(jobs)}, sys.stdout)
 
@@ -80,7 +81,10 @@ def ask(job: dict[str, Any]) -> None:
             connection.sendall("".join(form.format(text) for text in some).encode())
             left = len(some) * len(_ANSWER)
             while left:
-                left -= len(connection.recv(left))
+                came = len(connection.recv(left))
+                if not came:
+                    raise EOFError("the connection ended before its answers")
+                left -= came
 
 
 def look_up(job: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """A case of the field: a fast server, tiny messages: all is counted. What that costs is in bench/kernel_cost.py."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,12 +57,6 @@ def _info(path: Path) -> tuple[dict[str, str], int]:
             answer += asking.recv(1 << 16)
     rows = (line.partition(":") for line in answer.decode().splitlines())
     return {name: value for name, _, value in rows}, len(answer)
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as cluster:
-        yield cluster
 
 
 def edge_of(graph: Graph, source: Workload, target: Workload) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,12 +18,6 @@ PORT, CLIENTS = 8080, 100
 PAY = "api.pay.example"
 STATUSES = {404: 100, 401: 50, 429: 30, 500: 20, 200: 40}
 CANCELLED = 10
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as cluster:
-        yield cluster
 
 
 def edge_of(graph: Graph, source: Workload, target: str) -> dict[str, Any]:

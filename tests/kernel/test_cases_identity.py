@@ -1,7 +1,5 @@
 """Cases of the field: the helper beside a container, and containers inside containers."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.cluster.cluster import Cluster, Workload
@@ -29,12 +27,6 @@ PLACES = {
     "lxc.payload.newspaper-stand": ("alpha/newspaper-stand", 1024),
     "system.slice/nginx.service": ("alpha/nginx", 2048),
 }
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as cluster:
-        yield cluster
 
 
 def test_whoever_runs_where_is_one_node_by_the_innermost_container(cluster: Cluster) -> None:

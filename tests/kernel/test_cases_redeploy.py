@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
@@ -16,12 +15,6 @@ pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.kernel, pytest.
 PORT, DB_PORT = 8080, 5432
 INTERVAL_SECONDS, BUCKET = 5.0, timedelta(seconds=6)
 A, B = "10.10.1.201", "10.10.1.202"
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as cluster:
-        yield cluster
 
 
 def delete(workload: Workload) -> None:

@@ -27,6 +27,17 @@ def test_a_killed_agent_leaves_nothing_in_the_kernel(system: System) -> None:
     system.product.await_ready()
 
 
+def test_an_aggregator_that_is_away_during_the_load_misses_nothing(system: System) -> None:
+    truths: list[Truth] = []
+    load = threading.Thread(target=lambda: truths.append(system.estate.load(SHARE)))
+    load.start()
+    time.sleep(0.5)
+    kill(system, ("aggregator",))
+    load.join()
+    start(system, ("aggregator",))
+    assert_exact(truths[0], settled(system, truths[0]))
+
+
 LONG = [pytest.param(killed, marks=pytest.mark.long) for killed in (("aggregator",), ("aggregator", "agents"))]
 
 
@@ -39,17 +50,6 @@ def test_what_was_acknowledged_is_neither_lost_nor_doubled(system: System, kille
     start(system, killed)
     truth = system.estate.load(SHARE)
     assert_accounted(truth, system.product.graph_when(lambda graph: not unaccounted(truth, graph)))
-
-
-def test_an_aggregator_that_is_away_during_the_load_misses_nothing(system: System) -> None:
-    truths: list[Truth] = []
-    load = threading.Thread(target=lambda: truths.append(system.estate.load(SHARE)))
-    load.start()
-    time.sleep(0.5)
-    kill(system, ("aggregator",))
-    load.join()
-    start(system, ("aggregator",))
-    assert_accounted(truths[0], system.product.graph_when(lambda graph: not unaccounted(truths[0], graph)))
 
 
 def test_the_time_without_an_agent_is_a_blind_interval(system: System) -> None:

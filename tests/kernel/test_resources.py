@@ -13,8 +13,8 @@ from plumbline.v1.flow_pb2 import RESOURCE_KIND_MEMORY, RESOURCE_KIND_OOM
 
 from agent import pipeline
 from agent.settings import Settings
+from tests.cluster.leftovers import cgroup_mount
 from tests.cluster.limited import Limited, limited
-from tests.kernel.wire import cgroup2_mount
 from tests.unit.agent.aggregators import FakeDisk, Reports, serve, until
 
 pytestmark = pytest.mark.kernel
@@ -61,7 +61,7 @@ def watched(test: Callable[[Told, Limited], Awaitable[None]], path: str = "syste
         disk = FakeDisk()
         server, address = await serve(Reports(disk))
         stop = asyncio.Event()
-        root = cgroup2_mount() / ROOT
+        root = cgroup_mount() / ROOT
         settings = Settings(host="alpha", cgroup_root=root, aggregator=address, interval_seconds=0.2)
         agent = asyncio.create_task(pipeline.run(settings, stop))
         try:
@@ -75,7 +75,7 @@ def watched(test: Callable[[Told, Limited], Awaitable[None]], path: str = "syste
 
     with limited(f"{ROOT}/init.scope"):
         asyncio.run(run())
-    assert not Path(cgroup2_mount(), ROOT).exists()
+    assert not Path(cgroup_mount(), ROOT).exists()
 
 
 def test_cpu_time_and_throttling_are_the_kernels_own_numbers() -> None:
@@ -131,6 +131,7 @@ def test_an_oom_kill_elsewhere_is_not_ours() -> None:
             other.limit_memory(40 * MB)
             assert await asyncio.to_thread(other.start(GREEDY).wait, 60) == -9
         await until(lambda: told.known("busy.service") >> RESOURCE_KIND_OOM & 1, 15)
+        await asyncio.sleep(3)
         assert told.of("busy.service")["oom_kills"] == 0
         dropped = {one.reason for batch in told.disk.batches for one in batch.host_status.dropped}
         assert "oom_kills_of_unknown" not in dropped

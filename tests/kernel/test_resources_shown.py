@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import Cluster, Workload
+from tests.cluster.leftovers import cgroup_mount
 from tests.cluster.limited import Limited, limited
 from tests.cluster.processes import PYTHON, ProgramFailed, wait_until
 from tests.cluster.product import Product
-from tests.kernel.wire import cgroup2_mount
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
 MB = 1 << 20
@@ -43,7 +43,7 @@ class Shop:
 def shop() -> Iterator[Shop]:
     with Cluster(hosts=["alpha"]) as cluster:
         cart, client = cluster.pod("alpha", "cart"), cluster.unit("alpha", "client")
-        path = str(cart.place.cgroup.relative_to(cgroup2_mount()))
+        path = str(cart.place.cgroup.relative_to(cgroup_mount()))
         with limited(path, beside=True) as cgroup:
             cgroup.limit_cpu(0.2)
             cgroup.limit_memory(150 * MB)

@@ -19,6 +19,7 @@ from plumbline.v1.columns import HTTP_METHODS
 from agent.kernel.source import SocketKernel, open_kernel
 from agent.records import Announcement, FlowSeen, KernelFlow, NameSeen
 from agent.routes import fold
+from tests.cluster import leftovers
 
 _NUMBERS = itertools.count(1)
 ANSWERED = flow_pb2.OUTCOME_ANSWERED
@@ -30,18 +31,10 @@ OUTCOMES: dict[int, str] = {
 }
 
 
-def cgroup2_mount() -> Path:
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(place)
-    raise RuntimeError("no cgroup v2 hierarchy is mounted")
-
-
 @contextmanager
 def own_cgroup() -> Iterator[Path]:
     """A new cgroup with the calling process in it; afterwards the process is back and the cgroup gone."""
-    mount = cgroup2_mount()
+    mount = leftovers.cgroup_mount()
     line = next(row for row in Path("/proc/self/cgroup").read_text().splitlines() if row.startswith("0::"))
     home = mount / line.removeprefix("0::/")
     mine = mount / f"plumbline-wire-{os.getpid()}-{next(_NUMBERS)}"
@@ -51,7 +44,10 @@ def own_cgroup() -> Iterator[Path]:
         yield mine
     finally:
         (home / "cgroup.procs").write_text(str(os.getpid()))
-        mine.rmdir()
+        # What a test that failed has left there.
+        leftovers.end_all(mine)
+        for directory, _, _ in os.walk(mine, topdown=False):
+            Path(directory).rmdir()
 
 
 @dataclass

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import evidence
-from tests.kubernetes.cluster import Cluster, given
+from tests.kubernetes import evidence, pods
+from tests.kubernetes.cluster import NAMESPACE, Cluster, await_true, given
 from tests.kubernetes.lab import images
 from tests.kubernetes.lab.build import build_missing
 from tests.kubernetes.lab.lab import Lab
@@ -63,3 +63,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def _with_nodes(cluster: Cluster) -> Cluster:
     cluster.nodes = [one["metadata"]["name"] for one in cluster.get("nodes")["items"]]
     return cluster
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster) -> Iterator[Cluster]:
+    """The chart, and a namespace for pods; both are gone afterwards, also when they did not begin."""
+    cluster.make_namespace()
+    try:
+        try:
+            cluster.install()
+            pods.prepare(cluster)
+        except Exception as failed:
+            raise AssertionError(cluster.diagnosis()) from failed
+        yield cluster
+    finally:
+        cluster.kubectl("delete", "namespace", pods.PLACE, "--ignore-not-found")
+        cluster.helm("uninstall", NAMESPACE, "--wait", "--ignore-not-found")
+        await_true("all its pods are gone", lambda: not cluster.get("pods", "--namespace", NAMESPACE)["items"])

@@ -422,7 +422,7 @@ def test_two_pods_with_one_address_and_two_slices_of_it_are_each_what_they_are(
 def test_an_object_of_a_quarter_of_a_megabyte_is_an_object_as_any(on_wire: Callable[..., None], kilobytes: int) -> None:
     async def test(one: Watching, _wire: Wire) -> None:
         await deploy(one, 1)
-        note = {"metadata": {"annotations": {"note": "x" * 250_000}}}
+        note = {"metadata": {"annotations": {"note": "x" * (kilobytes * 1000)}}}
         (name,) = (await one.kubectl("get", "pods", "--selector=app=web", "--output=name")).split()
         patch = Path(one.control.directory / "patch.json")
         patch.write_text(json.dumps(note))

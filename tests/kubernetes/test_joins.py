@@ -45,16 +45,9 @@ CRD = {
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: Cluster) -> Iterator[Cluster]:
-    cluster.make_namespace()
-    try:
-        cluster.install()
-    except Exception as failed:
-        raise AssertionError(cluster.diagnosis()) from failed
-    yield cluster
-    cluster.kubectl("delete", "customresourcedefinition", "fleets.acme.test", "--ignore-not-found")
-    cluster.helm("uninstall", "plumbline", "--wait")
-    await_true("all its pods are gone", lambda: not cluster.get("pods", "--namespace", NAMESPACE)["items"])
+def installed(installed: Cluster) -> Iterator[Cluster]:
+    yield installed
+    installed.kubectl("delete", "customresourcedefinition", "fleets.acme.test", "--ignore-not-found")
 
 
 class Play:

@@ -8,26 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kubernetes import pods
-from tests.kubernetes.cluster import NAMESPACE, Cluster, await_true
+from tests.kubernetes.cluster import NAMESPACE, Cluster
 from tests.kubernetes.installed import Row, Watcher, changes, states
 
 SERVER = "exec python3 /apps/server.py --listen [::]:8080 --counts /tmp/counts"
 IDLE = "exec sleep 100000"
 LIMIT = "containers[app].resources.limits.memory"
-
-
-@pytest.fixture(scope="module")
-def installed(cluster: Cluster) -> Iterator[Cluster]:
-    cluster.make_namespace()
-    try:
-        cluster.install()
-        pods.prepare(cluster)
-    except Exception as failed:
-        raise AssertionError(cluster.diagnosis()) from failed
-    yield cluster
-    cluster.kubectl("delete", "namespace", pods.PLACE)
-    cluster.helm("uninstall", "plumbline", "--wait")
-    await_true("all its pods are gone", lambda: not cluster.get("pods", "--namespace", NAMESPACE)["items"])
 
 
 @pytest.fixture(scope="module")

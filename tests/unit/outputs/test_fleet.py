@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from plumbline.v1.topology_pb2_grpc import TopologyServiceStub
 
 from agent.outbox import MOST_IN_FLIGHT
 from agent.settings import Settings
+from tests.cluster.product import free_ports
 from tests.unit.agent.test_report import Sending
 from tests.unit.outputs.running import until
 
@@ -64,12 +64,6 @@ def aggregator(data: Path, ports: Sequence[int]) -> Iterator[subprocess.Popen[st
 def peak_megabytes(process: subprocess.Popen[str]) -> float:
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 async def count_until(fleet: Sequence[Member], end: asyncio.Event) -> None:
