@@ -37,6 +37,7 @@ POD = (
 )
 POD_ADDRESS = bytes(10) + b"\xff\xff" + bytes([10, 99, 7, 5])
 START_NS = 1_000
+FREED_WITHIN_SECONDS = 40
 LISTEN = (
     "import socket, time\n"
     "sockets = [socket.create_server(('', 18080)), socket.create_server(('127.0.0.1', 18081))]\n"
@@ -408,18 +409,23 @@ def removed(cgroup: Path) -> bool:
 
 
 def with_number(machine: Machine, number: int) -> "subprocess.Popen[str]":
-    """The kernel gives the lowest number that is free: those below are taken until it is this one's turn."""
+    """The kernel gives the lowest free number, and frees one a while after its last process: ask until it is its turn."""
     below = []
+    deadline = time.monotonic() + FREED_WITHIN_SECONDS
     try:
-        for _ in range(50):
+        while time.monotonic() < deadline:
             started = machine.start(OTHER_POD, WAIT, own_network=True, address="10.99.7.6")
-            if Path(f"/proc/{started.pid}/ns/net").stat().st_ino == number:
+            given = Path(f"/proc/{started.pid}/ns/net").stat().st_ino
+            if given == number:
                 return started
-            below.append(started)
+            if given < number:
+                below.append(started)
+            else:
+                machine.end(started)
     finally:
         for one in below:
             machine.end(one)
-    raise AssertionError(f"the kernel did not give the number {number} again")
+    raise AssertionError(f"the kernel did not give the number {number} again within {FREED_WITHIN_SECONDS} s")
 
 
 OWN, FIRST = 21, 22
