@@ -409,7 +409,10 @@ def removed(cgroup: Path) -> bool:
 
 
 def with_number(machine: Machine, number: int) -> "subprocess.Popen[str]":
-    """The kernel gives the lowest free number, and frees one a while after its last process: ask until it is its turn."""
+    """The kernel gives the lowest free number, and frees one a while after its last process: ask until then.
+
+    Those that it gives below stay taken meanwhile.
+    """
     below = []
     deadline = time.monotonic() + FREED_WITHIN_SECONDS
     try:
