@@ -161,13 +161,18 @@ def kubelet(control: ControlPlane) -> Iterator[None]:
 
 
 def _status(pod: Row) -> Row:
-    (container,) = pod["spec"]["containers"]
+    containers = pod["spec"]["containers"]
+    is_ready = not any(MISSING in one["image"] for one in containers)
+    ready = {"type": "Ready", "status": "True" if is_ready else "False"}
+    said = [_container_status(one) for one in containers]
+    return {"phase": "Running" if is_ready else "Pending", "conditions": [ready], "containerStatuses": said}
+
+
+def _container_status(container: Row) -> Row:
     image = container["image"]
     is_there = MISSING not in image
     state: Row = (
         {"running": {}} if is_there else {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     )
     one = {"name": container["name"], "image": image, "state": state, "ready": is_there, "restartCount": 0}
-    one["imageID"] = f"docker.io/{image}@sha256:{'0' * 63}{len(image) % 10}" if is_there else ""
-    ready = {"type": "Ready", "status": "True" if is_there else "False"}
-    return {"phase": "Running" if is_there else "Pending", "conditions": [ready], "containerStatuses": [one]}
+    return {**one, "imageID": f"docker.io/{image}@sha256:{'0' * 63}{len(image) % 10}" if is_there else ""}

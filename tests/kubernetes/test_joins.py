@@ -5,6 +5,7 @@ generators and servers counted themselves.
 """
 
 import json
+import re
 import secrets
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.kubernetes.town import PORT, Json, Town
 HOST_PORTS = {"nftables": 18080, "iptables": 18081}
 # It asks a little more often than it is to get: a busy machine answers late.
 RATE, ASKED_RATE = 1000, 1300
+_TRACED_AS = "resource.opentelemetry.io/service.namespace"
 ROLLING_SECONDS = 24
 _SOME = 50
 _HTTP_PROBE = {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 1}
@@ -67,8 +69,11 @@ class Play:
     def set_up(self) -> None:
         """Servers."""
         town = self.town
+        orders = town.workload("Deployment", "orders", town.server(), replicas=2)
+        # What traces are told of its namespace is no namespace of this cluster.
+        orders["spec"]["template"]["metadata"]["annotations"] = {_TRACED_AS: "elsewhere"}
         town.add(
-            town.workload("Deployment", "orders", town.server(), replicas=2),
+            orders,
             town.service("orders"),
             town.service("orders-all", clusterIP="None", to={"app": "orders"}),
             town.service("orders-port", type="NodePort", to={"app": "orders"}),
@@ -362,6 +367,7 @@ def play(installed: Cluster, request: pytest.FixtureRequest) -> Iterator[Play]:
 
 
 def test_one_edge_whatever_the_way_and_the_ways_on_it(play: Play) -> None:
+    """C09."""
     edge = play.edge("pod/front", "deployment/orders")
     assert edge["requests"] == play.requests("front") == 210
     assert play.via("pod/front", "deployment/orders") == {
@@ -476,8 +482,24 @@ def test_two_of_one_name_are_told_apart_by_their_namespaces(play: Play) -> None:
     }, orders
 
 
+@pytest.mark.parametrize("form", ["table", "dot", "mermaid"])
+def test_two_of_one_name_are_two_in_every_form(play: Play, form: str) -> None:
+    """C06."""
+    assert play.graph()
+    lines = play.town.cluster.plumb_text("graph", "--output", form).splitlines()
+    for place, count in ((play.name, 12), (f"{play.name}-other", 34)):
+        twin = f"{place}/pod/twin"
+        if form != "table":
+            # A diagram's lines name nodes by numbers of their own, and each node once.
+            (drawn,) = (line for line in lines if f'"{twin}"' in line)
+            twin = re.split(r"[ \[]", drawn.strip())[0]
+        rows = [line for line in lines if line.split()[0:1] == [twin] and re.search(rf"(?<!\d){count}(?!\d)", line)]
+        assert len(rows) == 1, lines
+
+
 @pytest.mark.parametrize("name", ["idle", "orders", "gate"])
 def test_who_is_probed_is_called_by_its_kubelet_and_no_use_is_made_of_it(play: Play, name: str) -> None:
+    """C10."""
     target = f"{play.name}/deployment/{name}"
     probes = [one for one in play.graph()["edges"] if one["target"] == target and one["class"] == "probe"]
     hosts = {one["spec"]["nodeName"] for one in play.town.pods(name)}
@@ -490,6 +512,7 @@ def test_who_is_probed_is_called_by_its_kubelet_and_no_use_is_made_of_it(play: P
 
 
 def test_a_monitor_reads_figures(play: Play) -> None:
+    """C10."""
     monitor = f"{play.name}/pod/monitor"
     found = {
         one["target"]: (one["class"], one["requests"]) for one in play.graph()["edges"] if one["source"] == monitor
@@ -498,6 +521,15 @@ def test_a_monitor_reads_figures(play: Play) -> None:
         f"{play.name}/deployment/orders": ("scrape", 6),
         f"{NAMESPACE}/daemonset/plumbline-agent": ("self", 6),
     }
+
+
+@pytest.mark.parametrize("name", ["idle", "orders"])
+def test_nobody_depends_by_looking_after(play: Play, name: str) -> None:
+    """C10."""
+    assert play.graph()
+    affected = {one["id"] for one in play.town.cluster.plumb("impact", f"{play.name}/deployment/{name}")["affected"]}
+    assert not affected & {f"{play.name}/pod/monitor", f"{play.near}/kubelet", f"{play.far}/kubelet"}
+    assert (f"{play.name}/pod/front" in affected) == (name == "orders")
 
 
 def test_an_external_name_is_who_is_outside(play: Play) -> None:
