@@ -1,7 +1,7 @@
 """What Services' addresses stand for, for as long as rows of that time are kept: it is in a checkpoint. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -126,17 +126,7 @@ class Services:
 
     def forget(self, before_ns: int) -> None:
         """What had gone before then: no row of that time is left."""
-        for uid in [uid for uid, gone_ns in self._gone.items() if gone_ns < before_ns]:
-            del self._gone[uid]
-            gone = self._services.pop(uid)
-            if self._named.get((gone.namespace, gone.name)) == uid:
-                del self._named[gone.namespace, gone.name]
-            for key in _keys(gone):
-                self._open.discard(key)
-                for front in self._fronts_of.pop(key, ()):
-                    if self._fronts.get(front) == key:
-                        del self._fronts[front]
-                        self._masking.pop(front, None)
+        self._forget_services([uid for uid, gone_ns in self._gone.items() if gone_ns < before_ns])
         for key, backends in list(self._behind.items()):
             for backend in [one for one, span in backends.items() if span.to_ns < before_ns]:
                 del backends[backend]
@@ -154,17 +144,37 @@ class Services:
         self._services[one.uid] = one
         self._gone.pop(one.uid, None)
         self._name(one, before)
-        for port, key in zip(one.ports, _keys(one), strict=True):
-            fronts = [(address, port.port, port.transport) for address in one.addresses]
-            if port.node_port:
-                fronts.append((EVERY_HOST, port.node_port, port.transport))
-            for front in fronts:
-                self._fronts[front] = key
-                self._fronts_of[key].add(front)
-                if front[0] in (EVERY_HOST, *one.external):
-                    self._masking[front] = Masking.MAYBE if one.keeps_callers else Masking.ALWAYS
-                    self._open.add(key)
+        for key, front in _fronts(one):
+            self._fronts[front] = key
+            self._fronts_of[key].add(front)
+            if front[0] in (EVERY_HOST, *one.external):
+                self._masking[front] = Masking.MAYBE if one.keeps_callers else Masking.ALWAYS
+                self._open.add(key)
+        for key in _keys(one):
             self._change(key)
+
+    def _forget_services(self, uids: Sequence[str]) -> None:
+        """One that was made anew has the same name and ports, and is there: what is its own stays."""
+        gone = [self._services.pop(uid) for uid in uids]
+        names = {(one.namespace, one.name) for one in gone}
+        for one in gone:
+            del self._gone[one.uid]
+            if self._named.get((one.namespace, one.name)) == one.uid:
+                del self._named[one.namespace, one.name]
+        anew = (one for one in self._services.values() if (one.namespace, one.name) in names) if names else ()
+        kept = {each for one in anew for each in _fronts(one)}
+        for key in [key for key in self._fronts_of if key[:2] in names] if names else ():
+            self._keep_fronts(key, {front for front in self._fronts_of[key] if (key, front) in kept})
+
+    def _keep_fronts(self, key: ServiceKey, kept: set[Front]) -> None:
+        for front in self._fronts_of.pop(key) - kept:
+            if self._fronts.get(front) == key:
+                del self._fronts[front]
+                self._masking.pop(front, None)
+        if kept:
+            self._fronts_of[key] = kept
+        if self._masking.keys().isdisjoint(kept):
+            self._open.discard(key)
 
     def _name(self, one: Service, before: Service | None) -> None:
         self._named[one.namespace, one.name] = one.uid
@@ -210,6 +220,16 @@ class Services:
 
 def _keys(one: Service) -> list[ServiceKey]:
     return [ServiceKey(one.namespace, one.name, port.name) for port in one.ports]
+
+
+def _fronts(one: Service) -> list[tuple[ServiceKey, Front]]:
+    """Where each of its ports is asked."""
+    fronts = []
+    for port, key in zip(one.ports, _keys(one), strict=True):
+        fronts += [(key, (address, port.port, port.transport)) for address in one.addresses]
+        if port.node_port:
+            fronts.append((key, (EVERY_HOST, port.node_port, port.transport)))
+    return fronts
 
 
 def _backends(one: Slice) -> list[tuple[ServiceKey, Backend]]:

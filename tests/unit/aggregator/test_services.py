@@ -10,6 +10,7 @@ from plumbline.v1 import topology_pb2 as pb
 from aggregator.records import SECOND_NS
 from aggregator.resolve.objects import Service, Slice
 from aggregator.resolve.podnames import PodName
+from aggregator.resolve.services import EVERY_HOST, Masking
 from aggregator.resolve.serving import HostGroups
 from tests.unit.aggregator.agents import Agent, World, ns
 from tests.unit.aggregator.objects import endpoints, port, service
@@ -256,6 +257,29 @@ def test_what_is_gone_is_forgotten_with_its_rows(town: Town) -> None:
     estate.age(ns(3903))
     assert estate.held()["service_backends"] == 0
     assert estate.services.at(API.addresses[0], 80, 6) is None
+
+
+@pytest.mark.parametrize("address", [VIP, "10.96.0.9"])
+def test_a_service_that_is_made_anew_under_its_name_outlives_the_one_before(town: Town, address: str) -> None:
+    """Deleted and installed again, as charts are: it has the same ports, and often another address."""
+    opened = port(80, 8080, nodePort=30080)
+    town.learn(service("api", VIP, opened, port(81, 8081, name="gone", nodePort=30081)), BEHIND)
+    anew = service("api", address, opened, uid="another")
+    town.learn(anew, gone=(API.uid,), second=2)
+    town.world.estate.age(ns(3903))
+    services = town.world.estate.services
+    key = services.at(anew.addresses[0], 80, 6)
+    assert key == services.at(EVERY_HOST, 30080, 6) == ("shop", "api", "http")
+    assert services.masking_at(EVERY_HOST, 30080, 6) is Masking.ALWAYS
+    assert services.is_open(endpoints("api", 8080, [API1]).addresses[0], 8080)
+    assert services.named("shop", "api") == anew
+    # Nobody is asked any more where only the one before was.
+    assert (services.at(API.addresses[0], 80, 6) is None) == (address != VIP)
+    assert services.at(EVERY_HOST, 30081, 6) is services.at(API.addresses[0], 81, 6) is None
+    town.learn(gone=("another",), second=4000)
+    town.world.estate.age(ns(7903))
+    assert services.at(anew.addresses[0], 80, 6) is services.at(EVERY_HOST, 30080, 6) is None
+    assert not services.is_open(endpoints("api", 8080, [API1]).addresses[0], 8080)
 
 
 def test_slices_that_are_made_anew_take_nobody_out(town: Town) -> None:
