@@ -85,8 +85,10 @@ class Workloads:
                     self._touch(pod, now_ns)
         for uid in gone:
             known = self._owners.get(uid)
-            if known is not None and known.kind == "Deployment":
-                self._deployments.pop((known.namespace, known.name), None)
+            place = (known.namespace, known.name) if known is not None and known.kind == "Deployment" else None
+            # One that was made anew under its name is told together with its end.
+            if place in self._deployments and self._deployments[place].uid == uid:
+                del self._deployments[place]
             if not self._users.get(uid):
                 self._owners.pop(uid, None)
 

@@ -25,9 +25,9 @@ class Scaling:
         self._unplaced: dict[str, Pod] = {}
         self._pods: dict[str, tuple[str, Pod]] = {}
         self._pods_of: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
-        self._specs: dict[str, Spec] = {}
+        self._specs: dict[str, tuple[str, Spec]] = {}  # with its workload
         self._specs_of: defaultdict[str, dict[str, Spec]] = defaultdict(dict)
-        self._node_of: dict[Place, str] = {}  # of specs, by what autoscalers call them
+        self._uid_at: dict[Place, str] = {}  # of specs, by what autoscalers call them: the one that was made last
         self._autoscalers: dict[str, Autoscaler] = {}
         self._machines: dict[str, Machine] = {}
         self._machine_of: dict[str, str] = {}  # names by uid
@@ -55,9 +55,9 @@ class Scaling:
         for spec in came:
             self._forget_spec(spec.uid)
             node = self._workload_of(spec.meta)
-            self._specs[spec.uid] = spec
+            self._specs[spec.uid] = node, spec
             self._specs_of[node][spec.uid] = spec
-            self._node_of[_place_of(spec)] = node
+            self._uid_at[_place_of(spec)] = spec.uid
             self._touched.add(node)
         for uid in gone:
             self._forget_spec(uid)
@@ -127,7 +127,8 @@ class Scaling:
     def _target_of(self, one: Autoscaler) -> str:
         """The workload's node id; what nobody watches is called as the autoscaler calls it."""
         place = (one.namespace, one.target_kind.lower(), one.target_name)
-        return self._node_of.get(place) or "/".join(place)
+        uid = self._uid_at.get(place)
+        return "/".join(place) if uid is None else self._specs[uid][0]
 
     def _touch_target(self, one: Autoscaler | None) -> None:
         if one is not None:
@@ -146,10 +147,12 @@ class Scaling:
             del self._pods_of[node]
 
     def _forget_spec(self, uid: str) -> None:
-        spec = self._specs.pop(uid, None)
+        node, spec = self._specs.pop(uid, ("", None))
         if spec is None:
             return
-        node = self._node_of.pop(_place_of(spec))
+        # One that was made anew under its name is told together with its end.
+        if self._uid_at.get(_place_of(spec)) == uid:
+            del self._uid_at[_place_of(spec)]
         self._touched.add(node)
         del self._specs_of[node][uid]
         if not self._specs_of[node]:

@@ -203,6 +203,21 @@ def test_an_autoscaler_that_comes_first_and_one_of_what_nobody_watches() -> None
     assert not cluster.scale("shop/rollout/api").HasField("wanted")
 
 
+def test_what_is_made_anew_under_its_name_is_told_together_with_the_end_of_the_one_before() -> None:
+    """As after `kubectl replace --force`, or when a list shows both at once."""
+    cluster = Cluster()
+    before, anew = deployment(3), deployment(5)
+    anew = anew._replace(meta=anew.meta._replace(uid="uid-anew"))
+    cluster.scaling.specs([before], ())
+    cluster.scaling.autoscalers([autoscaler()], ())
+    cluster.scaling.specs([before, anew], [before.uid])
+    assert cluster.scale().wanted == 5
+    cluster.scaling.specs([anew._replace(wanted=6)], ())
+    assert (cluster.scale().wanted, len(cluster.scale().autoscalers)) == (6, 1)
+    cluster.scaling.specs([], [anew.uid])
+    assert WEB not in cluster.scaling.told({})
+
+
 def machine(name: str, **conditions: str) -> Any:
     rows = [{"type": kind, "status": is_so} for kind, is_so in {"Ready": "True", **conditions}.items()]
     return read_machine({**meta(name), "status": {"conditions": rows}})

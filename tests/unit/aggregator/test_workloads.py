@@ -108,6 +108,15 @@ def test_without_the_right_to_see_replica_sets_the_template_tells_the_deployment
     assert told(other, workloads=workloads) == {other.name: "shop/replicaset/api-7c"}
 
 
+def test_a_deployment_that_is_made_anew_under_its_name_is_told_with_the_end_of_the_one_before() -> None:
+    workloads = Workloads()
+    workloads.give_up(("apps/v1", "ReplicaSet"))
+    before, anew = owner("Deployment", "web"), owner("Deployment", "web", uid="uid-anew")
+    workloads.owners([before], (), 0)
+    workloads.owners([before, anew], [before.uid], 0)
+    assert told(WEB, workloads=workloads) == {WEB.name: "shop/deployment/web"}
+
+
 def test_a_pod_keeps_its_name_when_its_owners_are_gone_before_it() -> None:
     workloads = Workloads()
     assert told(WEB, *CHAIN, workloads=workloads)
