@@ -31,9 +31,9 @@ class ThirdParties:
         self._ends = ends
         self._cluster = cluster
         self._known: dict[tuple[str, str], int | None] = {}
-        self._proxies: set[int] = set()
         self._ours: set[str] = set()  # what was asked for of proxies, and is no third party
         self.apart: list[int] = []
+        self._is_apart: set[int] = set()
 
     def refresh(self) -> None:
         """What Services' names stand for may have changed since they were asked for. From the store's thread."""
@@ -62,9 +62,8 @@ class ThirdParties:
         name, client = host_name(text), self._tables.flows.values[one].endpoint
         if any(self._is_ours(address, client) for address in self._dns.addresses_of(name)):
             self._ours.add(name)
-        if self.behind_proxy(one, text) is not None and target >= 0 and target not in self._proxies:
-            self._proxies.add(target)
-            self.apart.append(target)
+        if self.behind_proxy(one, text) is not None and target >= 0:
+            self._put_apart(target)
 
     def _named(self, text: str, source: str) -> int | None:
         if (text, source) not in self._known:
@@ -76,5 +75,11 @@ class ThirdParties:
         if not name:
             return None
         third = self._ends.id_of(End(name, pb.NODE_KIND_THIRD_PARTY, name, self._cluster, name_source=source))
-        self.apart.append(third)
+        self._put_apart(third)
         return third
+
+    def _put_apart(self, end: int) -> None:
+        """Once: it is asked for anew whenever Services' names may stand for something else."""
+        if end not in self._is_apart:
+            self._is_apart.add(end)
+            self.apart.append(end)

@@ -46,6 +46,7 @@ class Workloads:
         self.given_up: set[Kind] = set()
         self._pods: dict[str, Pod] = {}
         self._owners: dict[str, Meta] = {}
+        self._past_owners: set[str] = set()  # of these, those that are gone and have pods still
         self._deployments: dict[tuple[str, str], Owner] = {}  # by namespace and name
         self._named: dict[str, PodName] = {}
         self._waiting: dict[str, int] = {}  # pods without a whole chain, since when
@@ -78,6 +79,7 @@ class Workloads:
         for meta in came:
             before = self._owners.get(meta.uid)
             self._owners[meta.uid] = meta
+            self._past_owners.discard(meta.uid)
             if meta.kind == "Deployment":
                 self._deployments[meta.namespace, meta.name] = Owner("apps/v1", meta.kind, meta.name, meta.uid)
             if before is None or before.owner != meta.owner:
@@ -89,7 +91,9 @@ class Workloads:
             # One that was made anew under its name is told together with its end.
             if place in self._deployments and self._deployments[place].uid == uid:
                 del self._deployments[place]
-            if not self._users.get(uid):
+            if self._users.get(uid):
+                self._past_owners.add(uid)
+            else:
                 self._owners.pop(uid, None)
 
     def give_up(self, kind: Kind) -> None:
@@ -183,6 +187,9 @@ class Workloads:
             self._users[owner].discard(uid)
             if not self._users[owner]:
                 del self._users[owner]
+                if owner in self._past_owners:
+                    self._past_owners.remove(owner)
+                    self._owners.pop(owner, None)
         for owner in after - before:
             self._users[owner].add(uid)
         self._chains[uid] = tuple(after)

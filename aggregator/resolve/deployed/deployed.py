@@ -72,16 +72,22 @@ class Deployed:
 
     def generations(self, came: Iterable[Generation], gone: Iterable[str]) -> None:
         for one in came:
+            self._disown(one.uid)
             if one.meta.owner is not None:
                 self._generations[one.uid] = one
                 self._owned[one.meta.owner.uid].add(one.uid)
                 self._look.add(one.meta.owner.uid)
         for uid in gone:
-            known = self._generations.pop(uid, None)
-            if known is not None and known.meta.owner is not None:
-                self._owned[known.meta.owner.uid].discard(uid)
-                if not self._owned[known.meta.owner.uid]:
-                    del self._owned[known.meta.owner.uid]
+            self._disown(uid)
+
+    def _disown(self, uid: str) -> None:
+        """Who owned it may be another one by now."""
+        known = self._generations.pop(uid, None)
+        if known is not None and known.meta.owner is not None:
+            owned = self._owned[known.meta.owner.uid]
+            owned.discard(uid)
+            if not owned:
+                del self._owned[known.meta.owner.uid]
 
     def pods(self, came: Iterable[Pod], gone: Iterable[str]) -> None:
         self._running.forget(gone)

@@ -48,15 +48,25 @@ class Entrances:
         self._is_new |= _put(self._ways, came, gone)
 
     def services(self, came: Iterable[Service | Slice], gone: Iterable[str]) -> None:
-        came, gone = list(came), list(gone)
+        came, gone = list(came), set(gone)
         self._is_new |= _put(self._services, (one for one in came if isinstance(one, Service)), gone)
-        for slice_ in (self._slices.pop(uid) for uid in gone if uid in self._slices):
-            self._slices_of[_led_of(slice_)].discard(slice_.uid)
-            self._is_new |= _led_of(slice_) in self._open
-        for slice_ in (one for one in came if isinstance(one, Slice) and one.uid not in gone):
+        slices = [one for one in came if isinstance(one, Slice) and one.uid not in gone]
+        for uid in (*gone, *(one.uid for one in slices)):
+            self._forget_slice(uid)
+        for slice_ in slices:
             self._slices[slice_.uid] = slice_
             self._slices_of[_led_of(slice_)].add(slice_.uid)
             self._is_new |= _led_of(slice_) in self._open
+
+    def _forget_slice(self, uid: str) -> None:
+        slice_ = self._slices.pop(uid, None)
+        if slice_ is None:
+            return
+        led = _led_of(slice_)
+        self._slices_of[led].discard(uid)
+        if not self._slices_of[led]:
+            del self._slices_of[led]
+        self._is_new |= led in self._open
 
     def take_news(self) -> Surroundings | None:
         """All of it, when some of it is new since this was asked last."""

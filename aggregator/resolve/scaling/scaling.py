@@ -143,6 +143,8 @@ class Scaling:
         self._users[pod.node][node] -= 1
         if not self._users[pod.node][node]:
             del self._users[pod.node][node]
+        if not self._users[pod.node]:
+            del self._users[pod.node]
         if not self._pods_of[node]:
             del self._pods_of[node]
 
