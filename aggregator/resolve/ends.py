@@ -63,7 +63,7 @@ class Resolver:
         self._cluster = cluster
         self.ends = Ends()
         self._end_of_endpoint: dict[int, int] = {}
-        self._namespaces: dict[int, int] = {}  # of the same, as they were then
+        self._values: dict[int, Endpoint] = {}  # of the same, as they were then
         self._columns = Columns.of(0)
         self._seen = Seen(tables)
         self._claimed = Claimed(tables, ownership)
@@ -92,7 +92,7 @@ class Resolver:
         known = self._end_of_endpoint.get(endpoint)
         if known is None:
             known = self._end_of_endpoint[endpoint] = self.ends.id_of(self._named(endpoint))
-            self._namespaces[endpoint] = self._tables.endpoints.values[endpoint].network_namespace
+            self._values[endpoint] = self._tables.endpoints.values[endpoint]
         return known
 
     def _named(self, endpoint: int) -> End:
@@ -191,17 +191,20 @@ class Resolver:
     def _of_renamed(self) -> list[int]:
         """Flows of endpoints that are called otherwise by now, or known to be in another network namespace."""
         pods, values = self._pods.take_changed(), self._tables.endpoints.values
-        may_all, self._improved = self._improved != self._tables.endpoints.improved, self._tables.endpoints.improved
-        known = self._end_of_endpoint.items() if may_all or pods else ()
-        asked = known if may_all else [one for one in known if values[one[0]].pod_uid in pods]
+        are_better, self._improved = self._improved != self._tables.endpoints.improved, self._tables.endpoints.improved
+        known = self._values.items() if are_better or pods else ()
+        # All that are known are many: of most it is enough that they are the same.
+        asked = [(one, was) for one, was in known if values[one] is not was or was.pod_uid in pods]
         renamed = {
             one
-            for one, end in asked
-            if self.ends.values[end] != self._named(one) or values[one].network_namespace != self._namespaces[one]
+            for one, was in asked
+            if self.ends.values[self._end_of_endpoint[one]] != self._named(one)
+            or values[one].network_namespace != was.network_namespace
         }
         for endpoint in renamed:
-            del self._end_of_endpoint[endpoint]
-        self._revisions.refresh(pods, may_all)
+            del self._end_of_endpoint[endpoint], self._values[endpoint]
+        self._values.update((one, values[one]) for one, _ in asked if one not in renamed)
+        self._revisions.refresh(pods, are_better)
         return [*self._seen.of_endpoints(renamed, self._columns.far), *self.served.of_endpoints(renamed)]
 
     def _of_hosts(self, hosts: Collection[int]) -> list[int]:

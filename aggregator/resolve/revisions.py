@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from aggregator.ingest.tables import Tables
+from aggregator.records import Endpoint
 from aggregator.topology.flows import Revisions
 
 _NONE: Final = ""
@@ -21,29 +22,29 @@ class PodRevisions:
         self._node_of = node_of
         self._names = [_NONE]
         self._ids = {_NONE: 0}
-        self._endpoints: defaultdict[str, list[int]] = defaultdict(list)  # by pod
-        self._known = 0
+        self._endpoints: defaultdict[str, set[int]] = defaultdict(set)  # by pod
+        self._values: list[Endpoint] = []  # as they were known then
         self._nodes: set[int] = set()
         # None where no pod has any. A value: what changes later does not show in it.
         self.value: Revisions | None = None
 
-    def refresh(self, pods: Collection[str], all_of_them: bool) -> None:
-        """`pods` are called otherwise than before, or endpoints are better known."""
-        values, known = self._tables.endpoints.values, self._known
-        self._known = len(values)
-        if all_of_them:
-            known = 0
-            self._endpoints.clear()
-        for one in range(known, len(values)):
+    def refresh(self, pods: Collection[str], are_better: bool) -> None:
+        """`pods` are called otherwise than before; `are_better`: some endpoints are better known."""
+        values, known = self._tables.endpoints.values, len(self._values)
+        better = [one for one, was in enumerate(self._values) if values[one] is not was] if are_better else []
+        self._values += values[known:]
+        news = [*better, *range(known, len(values))]
+        for one in news:
+            self._values[one] = values[one]
             if values[one].pod_uid:
-                self._endpoints[values[one].pod_uid].append(one)
-        named = (one for uid in pods for one in self._endpoints.get(uid, ()) if one < known)
-        marked = {one: self._revision_of(one) for one in (*range(known, len(values)), *named)}
+                self._endpoints[values[one].pod_uid].add(one)
+        named = (one for uid in pods for one in self._endpoints.get(uid, ()))
+        marked = {one: self._revision_of(one) for one in (*news, *named)}
         if marked and (self.value is not None or any(marked.values())):
             self._learn(marked)
 
     def _learn(self, marked: dict[int, str]) -> None:
-        of_endpoint = np.zeros(self._known + 1, np.int64)
+        of_endpoint = np.zeros(len(self._values) + 1, np.int64)
         if self.value is not None:
             before = self.value.of_endpoint[:-1]
             of_endpoint[: len(before)] = before

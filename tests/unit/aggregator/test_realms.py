@@ -2,8 +2,10 @@
 
 import pytest
 from plumbline.v1 import flow_pb2 as flow
+from plumbline.v1 import topology_pb2 as pb
 
-from tests.unit.aggregator.agents import World
+from aggregator.resolve.podnames import PodName
+from tests.unit.aggregator.agents import World, ns
 
 
 @pytest.fixture
@@ -70,3 +72,36 @@ def test_a_namespace_that_is_known_later_is_where_the_calls_before_were_made(wor
     alpha.redefine(load, network_namespace=1002, **client)
     alpha.tells()
     assert world.requests() == {("alpha/pod-b", "alpha/pod-b"): 3}
+
+
+def test_what_is_known_later_of_one_is_looked_at_for_that_one_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a large cluster some container's namespace is known later at any time: all others are not named anew."""
+    alpha = world.agent("alpha", "10.0.0.1")
+    server = alpha.pod("server", "10.1.1.1")
+    alpha.listens(server, "10.1.1.1", 80)
+    uids = [f"p{number}" for number in range(50)]
+    for number, uid in enumerate(uids):
+        alpha.calls(alpha.pod(uid, f"10.1.0.{number}"), "10.1.1.1", 80, 1, local=f"10.1.0.{number}")
+    names = [PodName(uid, "shop", "deployment", "web", f"web-{uid}", "old", "n1") for uid in uids]
+    world.estate.pods.learn(names)
+    alpha.tells()
+    revisions = {one.revision: one.requests for one in edge_of(world).revisions if one.revision}
+    assert revisions == {"old": 50}
+    asked: list[str] = []
+    of = world.estate.pods.of
+    monkeypatch.setattr(world.estate.pods, "of", lambda uid: (asked.append(uid), of(uid))[1])
+    alpha.redefine(
+        alpha.pod("p7", "10.1.0.7"), flow.ENDPOINT_KIND_POD, network_namespace=77, pod_uid="p7", container_id="c1"
+    )
+    alpha.tells(1, 2)
+    world.estate._snapshots._looks.resolved(ns(3))
+    assert set(asked) == {"p7"}
+    monkeypatch.undo()
+    world.estate.pods.learn([names[7]._replace(revision="new"), names[8]._replace(revision="new")])
+    assert {one.revision: one.requests for one in edge_of(world).revisions if one.revision} == {"old": 48, "new": 2}
+
+
+def edge_of(world: World) -> pb.Edge:
+    return world.edges(3)["shop/deployment/web", "alpha/pod-server"]
