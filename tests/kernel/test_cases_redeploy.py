@@ -11,7 +11,7 @@ from tests.cluster.cluster import Cluster, Workload
 from tests.cluster.product import Graph, Product
 from tests.cluster.roaming import Caller, Pair, Serving, give
 
-pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 PORT, DB_PORT = 8080, 5432
 INTERVAL_SECONDS, BUCKET = 5.0, timedelta(seconds=6)
 A, B = "10.10.1.201", "10.10.1.202"

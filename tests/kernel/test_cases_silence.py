@@ -13,7 +13,7 @@ from tests.cluster.cluster import Cluster, Workload
 from tests.cluster.product import Graph, Product
 from tests.cluster.roaming import Caller, Serving
 
-pytestmark = [pytest.mark.long, pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 PORT, PAY = 8080, "api.pay.example"
 
 

@@ -1,5 +1,6 @@
 """C17, live: what machines do, and what only looks different, is no drift; one limit by hand is."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -67,7 +68,8 @@ def test_what_only_looks_like_drift_is_none(control: ControlPlane, tmp_path_fact
         assert pods_have_sidecars(control)
         assert by_hand(plumb) == []
 
-        deploy(control, declared(is_again=True))
+        # A patch would leave the order as it is.
+        control.kubectl("replace", "--field-manager=helm", "--filename=-", text=json.dumps(declared(is_again=True)))
         again = plumb.until_done(WEB, since)
         assert [one for event in again for one in event["changes"]] == []
         assert by_hand(plumb) == []
@@ -81,7 +83,7 @@ def test_what_only_looks_like_drift_is_none(control: ControlPlane, tmp_path_fact
             "spec_changed",
             [("replicas", "2", "5", "kube-controller-manager")],
         )
-        plumb.until_done(WEB, since, 90)
+        assert by_hand(plumb) == []
         since = len(plumb.happened(WEB))
 
         control.kubectl("rollout", "restart", "deployment/web")

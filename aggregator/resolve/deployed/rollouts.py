@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from aggregator.records import SECOND_NS
-from aggregator.resolve.deployed.differences import Changed, differences, replaces_pods
+from aggregator.resolve.deployed.differences import Changed, differences
 from aggregator.resolve.deployed.specs import Generation, Spec
 
 # A controller names the revision of a new template within milliseconds; one that is away is not waited for.
@@ -87,10 +87,10 @@ class Progress:
         return last if last is not None and not last.ended_ns else None
 
     def change(self, spec: Spec, now_ns: int) -> list[Changed]:
-        """What differs from before. A template that differs begins a rollout."""
-        changes = differences(self.spec, spec)
+        """What differs from before. A template that differs begins a rollout, also where it says the same."""
+        changes, before = differences(self.spec, spec), self.spec
         self.spec = spec
-        if replaces_pods(changes):
+        if spec.template != before.template:
             self._begin(changes, now_ns)
         return changes
 

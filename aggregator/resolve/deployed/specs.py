@@ -41,7 +41,8 @@ class Status(NamedTuple):
 class Spec(NamedTuple):
     """A Deployment, StatefulSet or DaemonSet. `wanted`: pods when a rollout is over, `wanted_new`: those of the newest
     revision among them. `deadline_seconds`: without any progress for so long it is stuck; 0 where the API says so, or
-    people go on with it. `fields`: its spec, for fields.unpacked."""
+    people go on with it. `fields`: its spec, for fields.unpacked; `template` is another number in this process where
+    anything of its pods is, and be it the order in a list."""
 
     meta: Meta
     created_ns: int
@@ -50,6 +51,7 @@ class Spec(NamedTuple):
     paused: bool
     deadline_seconds: int
     fields: bytes
+    template: int
     holders: tuple[Holder, ...]
     status: Status
 
@@ -110,6 +112,7 @@ def read_spec(raw: Json, kind: str) -> Spec:
         spec.get("paused") is True,
         0 if kind == "Deployment" or text_of(strategy, "type") == "OnDelete" else _DEADLINE_SECONDS,
         fields.packed(spec),
+        hash(json.dumps(map_of(spec, "template"), sort_keys=True)),
         tuple(_holders(meta)),
         _status(kind, meta, status),
     )

@@ -155,6 +155,21 @@ def test_a_restart_is_a_rollout_and_not_by_hand() -> None:
     assert cluster.workload["by_hand"] == []
 
 
+def test_the_same_in_another_order_is_a_rollout_in_which_nothing_changed() -> None:
+    """Pods are replaced by it, and what they are to be is the same."""
+
+    def turn(raw: Raw) -> None:
+        raw["spec"]["template"]["spec"]["containers"][0]["env"].reverse()
+
+    cluster = Cluster()
+    assert cluster.change(turn, "helm", {}) == []
+    cluster.revise(2, 1)
+    (begun,) = cluster.observe(0, revision="2")
+    assert (begun.revision, begun.previous_revision, list(begun.changes)) == ("hash2", "hash1", [])
+    assert not begun.by_hand and states(cluster.observe(3, 3)) == ["done"]
+    assert cluster.workload["by_hand"] == []
+
+
 def test_replicas_are_no_rollout_and_an_autoscaler_is_not_by_hand() -> None:
     for manager, expected in (("kube-controller-manager", "spec_changed"), ("kubectl", "changed_by_hand")):
         cluster = Cluster()
