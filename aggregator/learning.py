@@ -87,8 +87,8 @@ class Learning:
         await self._names.learn(self._feed_names, news)
         await self._services.learn(self._feed_services, news)
         await self._names.use(self._name)
-        await self._rollouts.learn(self._feed_rollouts, news)
         await self._scale.learn(self._feed_scale, news)
+        await self._rollouts.learn(self._feed_rollouts, news)
         await self._exposure.learn(self._feed_exposure, news)
         await self._names.use(self._save)
         await self._rollouts.use(self._tell)
@@ -152,13 +152,16 @@ class Learning:
         self._reconciled.difference_update(_SERVED)
 
     def _make_rollouts(self, _: _Rollouts | None) -> _Rollouts:
-        return _Rollouts(Deployed(self._deployers, self._of_owner, self._of_pod))
+        return _Rollouts(Deployed(self._deployers, self._of_owner, self._of_pod, self._of_autoscaler))
 
     def _of_owner(self, meta: Meta) -> str:
         return self._names.it.workloads.of_owner(meta)
 
     def _of_pod(self, uid: str) -> str:
         return self._names.it.workloads.of_pod(uid)
+
+    def _of_autoscaler(self, uid: str) -> str:
+        return self._scale.ask(lambda one: one.target_of(uid), "")
 
     # --- what each is fed ---
 

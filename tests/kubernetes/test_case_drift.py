@@ -84,6 +84,9 @@ def test_what_only_looks_like_drift_is_none(control: ControlPlane, tmp_path_fact
             [("replicas", "2", "5", "kube-controller-manager")],
         )
         assert by_hand(plumb) == []
+        # Nobody measures pods here: that is told of what it scales.
+        about = "horizontalpodautoscaler/web"
+        plumb.until("its warning is told", lambda: about in {one["object"] for one in plumb.happened(WEB, since)}, 60)
         since = len(plumb.happened(WEB))
 
         control.kubectl("rollout", "restart", "deployment/web")

@@ -28,16 +28,21 @@ _GRACE_NS: Final = 10 * SECOND_NS
 
 class Deployed:
     """`workload_of` says which workload a controller's pods are, by its node id, as far as that is known by now;
-    `workload_of_pod` the same of a pod's uid, and "" where it is not known yet."""
+    `workload_of_pod` the same of a pod's uid, and "" where it is not known yet; `target_of` of an autoscaler's."""
 
     def __init__(
-        self, deployers: Deployers, workload_of: Callable[[Meta], str], workload_of_pod: Callable[[str], str]
+        self,
+        deployers: Deployers,
+        workload_of: Callable[[Meta], str],
+        workload_of_pod: Callable[[str], str],
+        target_of: Callable[[str], str],
     ) -> None:
         self._untaken = 0  # events that nobody took in time
         self._warnings = Warnings()
         self._deployers = deployers
         self._workload_of = workload_of
         self._workload_of_pod = workload_of_pod
+        self._target_of_autoscaler = target_of
         self._unplaced: dict[str, Pod] = {}
         self._waiting: list[tuple[int, Warned]] = []
         self._parts: dict[str, Progress] = {}
@@ -112,7 +117,7 @@ class Deployed:
 
     def _node_about(self, uid: str) -> str:
         """The workload that an object is part of; "" where that is not known."""
-        found = self._nodes.get(uid) or self._workload_of_pod(uid)
+        found = self._nodes.get(uid) or self._workload_of_pod(uid) or self._target_of_autoscaler(uid)
         generation = self._generations.get(uid)
         if not found and generation is not None:
             found = self._workload_of(generation.meta)

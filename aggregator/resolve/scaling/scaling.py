@@ -70,6 +70,11 @@ class Scaling:
         for uid in gone:
             self._touch_target(self._autoscalers.pop(uid, None))
 
+    def target_of(self, uid: str) -> str:
+        """The workload that an autoscaler scales; "" where that uid is none's."""
+        one = self._autoscalers.get(uid)
+        return self._target_of(one) if one is not None else ""
+
     def machines(self, came: Iterable[Machine], gone: Iterable[str]) -> None:
         for one in came:
             before = self._machines.get(one.name)

@@ -34,7 +34,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.workloads, self.pods, self.services = Workloads(), PodNames(), Services()
-        self.deployed = Deployed(Deployers(), self.workloads.of_owner, self.workloads.of_pod)
+        self.deployed = Deployed(Deployers(), self.workloads.of_owner, self.workloads.of_pod, lambda _: "")
         self.scaling = Scaling(self.workloads.of_owner, self.workloads.of_pod)
         self.entrances = Entrances(self.workloads.of_pod)
 
@@ -129,7 +129,7 @@ def test_what_comes_and_goes_leaves_nothing_behind() -> None:
 
 def test_a_revision_that_another_workload_adopts_is_no_longer_of_the_one_before() -> None:
     """As when a Deployment is deleted without its pods, and made anew under another name."""
-    deployed = Deployed(Deployers(), lambda meta: f"shop/deployment/{meta.name}", lambda _: "")
+    deployed = Deployed(Deployers(), lambda meta: f"shop/deployment/{meta.name}", lambda _: "", lambda _: "")
     own = read_generation(meta("web-a", owner=by("Deployment", "web")), "ReplicaSet")
     other = read_generation(meta("web-a", owner=by("Deployment", "shop")), "ReplicaSet")
     deployed.specs([deployed_objects.spec(deployed_objects.deployment())], (), 1)

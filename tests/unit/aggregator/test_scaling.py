@@ -186,6 +186,7 @@ def test_an_autoscaler_and_what_it_holds() -> None:
     cluster = Cluster()
     cluster.scaling.specs([deployment()], ())
     cluster.scaling.autoscalers([found], ())
+    assert cluster.scaling.target_of("hpa") == WEB and cluster.scaling.target_of("uid-a") == ""
     (told,) = cluster.scale().autoscalers
     assert (told.least, told.most, told.current, told.desired, len(told.targets)) == (0, 5, 2, 3, 4)
     cluster.scaling.autoscalers([], ["hpa"])

@@ -37,7 +37,8 @@ class Cluster:
         self.deployed = Deployed(
             Deployers(),
             lambda meta: f"{meta.namespace}/{meta.kind.lower()}/{meta.name}",
-            lambda uid: "" if uid == "uid-n1" else WEB,
+            lambda uid: "" if uid in ("uid-n1", "uid-scaler") else WEB,
+            lambda uid: WEB if uid == "uid-scaler" else "",
         )
         self.raw = deployment()
         if is_listed:
@@ -304,6 +305,8 @@ def test_warnings_are_told_when_they_begin_and_then_counted() -> None:
     assert again.count == 9
     (of_nobody,) = warned(warning("d", about="uid-n1", kind="Node"))
     assert (of_nobody.node, of_nobody.object) == ("", "node/web")
+    (of_its_autoscaler,) = warned(warning("e", about="uid-scaler", kind="HorizontalPodAutoscaler", reason="NoMetrics"))
+    assert (of_its_autoscaler.node, of_its_autoscaler.object) == (WEB, "horizontalpodautoscaler/web")
 
 
 def test_a_custom_controller_s_rollouts_are_told_by_its_pods() -> None:
