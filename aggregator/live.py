@@ -76,7 +76,7 @@ class Live:
         self._news_came = asyncio.Event()
         self._views = Views(self._window_ns)
         self._asked = Asked(self._made)
-        self._cases: dict[tuple[int, int], Case] = {}
+        self._cases: dict[int, Case] = {}  # by window
 
     # --- what agents bring ---
 
@@ -147,7 +147,8 @@ class Live:
         """Everything that a question may look at; the same one as long as nothing changed, with its indexes. Raises
         TooManyWindows."""
         topology, declarations = (await self.graph(window_ns)).message, self._declarations()
-        key = (id(topology), id(declarations))
+        # One a window: what was asked of an older graph is asked of that never again, and it has a copy of all.
+        key = window_ns or self._window_ns
         case = self._cases.pop(key, None)
         if case is None or case.topology is not topology or case.declarations is not declarations:
             case = Case(topology, declarations)

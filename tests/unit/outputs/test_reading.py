@@ -1,6 +1,8 @@
 """What readers get on real ports: the graph, questions, exports, health, and a sentence where they get nothing."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from plumbline.v1 import insight_pb2, topology_pb2
 
+from aggregator.catalog.model import Declarations
+from aggregator.live import SECOND_NS, Live
+from aggregator.settings import Settings
+from aggregator.store import Store
+from tests.unit.aggregator.restarts import Damages
 from tests.unit.outputs.running import Running, Stream, agent, batch_now, run, running
 
 Code = grpc.StatusCode
@@ -250,5 +257,34 @@ def test_a_quiet_graph_has_a_window_that_moves_on(tmp_path: Path) -> None:
                 await asyncio.sleep(1.2)
             assert ends[0][0] == ends[1][0]
             assert ends[1][1] - ends[0][1] > 0.9e9
+
+    run(test)
+
+
+def test_what_was_asked_of_older_graphs_is_let_go(tmp_path: Path) -> None:
+    """A Case has a copy of a whole graph: who asks again and again, of ever newer ones, must not gather them."""
+
+    async def test() -> None:
+        settings, declared = Settings(data=tmp_path), Declarations()
+        live = Live(settings, Store(settings, Damages()), lambda: declared)
+        await live.open()
+        making = asyncio.create_task(live.run())
+        window_ns = int(settings.window_seconds * SECOND_NS)
+        cases, topologies = [], set[int]()
+        for asked in (0, window_ns, 0, window_ns):
+            case = await live.case(asked)
+            assert await live.case(asked) is case
+            topologies.add(case.topology.window.to.ToNanoseconds())
+            cases.append(weakref.ref(case))
+            del case
+            moved_on = live.snapshots + 1
+            while live.snapshots < moved_on:
+                await live.learn_pods((), (), ())
+                await asyncio.sleep(0.05)
+        making.cancel()
+        await live.close()
+        gc.collect()
+        assert len(topologies) == 4
+        assert [one() is not None for one in cases] == [False, False, False, True]
 
     run(test)
