@@ -1,5 +1,6 @@
 """`plumb`: finds the command, runs it, and ends with a status that scripts can rely on."""
 
+import errno
 import importlib
 import os
 import sys
@@ -24,6 +25,8 @@ _COMMANDS = {
     **{question.name: ("cli.ask", question.help) for question in QUESTIONS.values()},
     "export": ("cli.export", "The graph in a form that another tool reads."),
 }
+# What a place says that takes no more; all else of the kind is a fault of ours.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class _Commands(click.Group):
@@ -41,8 +44,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader went away (plumb graph | head); what it wanted it has. Python would flush once more at the end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader went away (plumb graph | head); what it wanted it has.
+            _drop_output()
             return Status.DONE
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -72,7 +75,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _refuse(failed.format_message(), Status.WRONG_USE)
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _drop_output()
+        return _refuse(f"The answer could not be written ({error.strerror}); make room there.", Status.NOT_REACHED)
     return int(returned or Status.DONE)
+
+
+def _drop_output() -> None:
+    """Python would flush once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse(sentence: str, status: Status) -> Status:

@@ -96,3 +96,12 @@ def test_the_reader_of_a_long_answer_may_go_away(served: Served) -> None:
     shell = f"set -o pipefail; .venv/bin/python -m cli graph -o json --aggregator {served.address} | head -n 1"
     ended = subprocess.run(["bash", "-c", shell], cwd=TREE, capture_output=True, text=True, check=False, timeout=20)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "{\n", "")
+
+
+@pytest.mark.parametrize("arguments", ["graph -o json", "show alpha/backend", "graph --help", "--help"])
+def test_an_answer_that_finds_no_room_is_told_in_a_sentence(served: Served, arguments: str) -> None:
+    access = "" if "--help" in arguments else f"--aggregator {served.address}"
+    shell = f".venv/bin/python -m cli {arguments} {access} > /dev/full"
+    ended = subprocess.run(["bash", "-c", shell], cwd=TREE, capture_output=True, text=True, check=False, timeout=20)
+    sentence = "plumb: The answer could not be written (No space left on device); make room there.\n"
+    assert (ended.returncode, ended.stderr) == (4, sentence)
