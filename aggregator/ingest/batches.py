@@ -40,7 +40,7 @@ class Ingest:
     def __init__(self, max_flows: int, max_names: int, max_endpoints: int) -> None:
         self.tables = Tables()
         self.dropped: Counter[str] = Counter()  # what was given up, by reason
-        self._undirected: set[int] = set()
+        self._undirected = np.zeros(64, np.bool_)  # by flow id; what is not in it is not
         self._max_flows = max_flows
         self._max_names = max_names
         self._max_endpoints = max_endpoints
@@ -48,7 +48,7 @@ class Ingest:
     def restore(self, tables: Tables, dropped: Counter[str]) -> None:
         """What another start had: the tables say all of the rest."""
         self.tables, self.dropped = tables, dropped
-        self._undirected = {one for one, flow in enumerate(tables.flows.values) if flow.role == pb.ROLE_UNSPECIFIED}
+        self._undirected = np.array([one.role == pb.ROLE_UNSPECIFIED for one in tables.flows.values], np.bool_)
 
     def hello(self, hello: pb.Hello, received_ns: int) -> tuple[int, Epoch, bool]:
         """(host id, its epoch, whether this epoch is new). Raises Refused."""
@@ -109,9 +109,9 @@ class Ingest:
 
     def undirected_bytes(self, flows: dict[str, Array]) -> int:
         """Of connections of which nobody knows who opened them: no edge has them, since an arrow would be a guess."""
-        if not self._undirected:
-            return 0
-        which = np.isin(flows["flow"], list(self._undirected))
+        which = np.zeros(len(flows["flow"]), np.bool_)
+        known = flows["flow"] < len(self._undirected)
+        which[known] = self._undirected[flows["flow"][known]]
         return int(flows["bytes_sent"][which].sum() + flows["bytes_received"][which].sum())
 
     def follows(self, key: HostKey, epoch_number: int) -> bool:
@@ -187,7 +187,10 @@ class Ingest:
             value = Flow(endpoint, MANY, MANY, 0, flow.role, flow.transport, b"", 0)
         ours = flows.id_of(value)
         if flow.role == pb.ROLE_UNSPECIFIED:
-            self._undirected.add(ours)
+            if ours >= len(self._undirected):
+                more = np.zeros(2 * ours + 2 - len(self._undirected), np.bool_)
+                self._undirected = np.concatenate([self._undirected, more])
+            self._undirected[ours] = True
         return ours
 
     def _flow_ids(self, epoch: Epoch, rows: wire.Columns) -> dict[str, Array]:

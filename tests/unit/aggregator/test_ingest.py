@@ -1,6 +1,8 @@
 """What a batch may hold: whatever is wrong is refused whole and for good, what has no room keeps its sums."""
 
+import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plumbline.v1 import flow_pb2 as flow
 
+from aggregator.ingest.batches import Ingest
 from aggregator.ingest.decoding import check_hello, decode
 from aggregator.ingest.sequences import Sequences
-from aggregator.ingest.tables import Translation
-from aggregator.records import HostKey, Refused
+from aggregator.ingest.tables import Tables, Translation
+from aggregator.records import Flow, HostKey, Refused
 from tests.unit.aggregator.agents import Agent, World, ns
 
 PAIR = ("alpha/web", "192.0.2.7")
@@ -248,3 +251,21 @@ def test_any_bytes_are_decoded_or_refused(raw: bytes) -> None:
         decode(raw)
     except Refused as refused:
         assert refused.reason == "undecodable"
+
+
+def test_what_a_batch_costs_does_not_grow_with_flows_of_which_nobody_knows_who_opened_them() -> None:
+    """As many connections as were open when agents began: each batch of each host asks which of its flows are such."""
+    spent, found = [], []
+    for many in (100, 50_000):
+        ingest = Ingest(many, many, many)
+        tables = Tables()
+        for one in range(many):
+            tables.flows.id_of(Flow(0, bytes(16), bytes(16), one, flow.ROLE_UNSPECIFIED, flow.TRANSPORT_TCP, b"", 0))
+        ingest.restore(tables, Counter())
+        # One of them, and one that was defined later and is none.
+        flows = {name: np.array([7, many], np.int64) for name in ("flow", "bytes_sent", "bytes_received")}
+        started = time.thread_time()
+        found += [ingest.undirected_bytes(flows) for _ in range(300)]
+        spent.append(time.thread_time() - started)
+    assert set(found) == {14}
+    assert spent[1] < 10 * spent[0]
