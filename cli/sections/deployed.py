@@ -52,12 +52,13 @@ def _rollout(one: Json) -> str:
     way = " -> ".join(filter(None, (one["previous_revision"], one["revision"])))
     counts = f"{one['updated']} of {one['wanted']} updated, {one['available']} available"
     why = f": {': '.join(filter(None, (one['reason'], one['message'])))}" if one["reason"] else ""
-    return (
-        f"{one['object']}: {one['state'].replace('_', ' ')} {way} since {one['ended'] or one['began']}, {counts}{why}"
-    )
+    when = one["ended"] or one["began"]
+    since = f" since {when}" if when else ""
+    return f"{one['object']}: {one['state'].replace('_', ' ')} {way}{since}, {counts}{why}"
 
 
 def _field(one: Json) -> str:
     before = f" (was {one['before']})" if one["before"] else ""
     now = f" is {one['after']}" if one["after"] else ""
-    return f"{one['path']}{now}{before}  by {one['manager'] or 'unknown'} at {one['time']}"
+    at = f" at {one['time']}" if one["time"] else ""
+    return f"{one['path']}{now}{before}  by {one['manager'] or 'unknown'}{at}"

@@ -11,6 +11,9 @@ Json = Mapping[str, Any]
 _OPENING_HEADINGS: Final = ("OPEN BY", "NAME", "PORT", "AT", "ENCRYPTED")
 _REACHED_HEADINGS: Final = ("REACHED AT", "CONNECTIONS", "ENCRYPTED", "FIRST SEEN", "LAST SEEN")
 
+# What a way in that names no address is reached by; every other one waits for who serves it.
+_WITHOUT_ADDRESS: Final = {"node_port": "every node", **dict.fromkeys(("host_port", "host_network"), "its machines")}
+
 
 def exposure(answer: Json) -> str:
     """What the cluster declares, then what came from outside in the window."""
@@ -29,7 +32,7 @@ def _parts(declared: Json | None, reached: Any) -> Iterator[str]:
 
 
 def _opening(one: Json) -> tuple[object, ...]:
-    at = ", ".join(map(safe, one["hosts"])) or "every node"
+    at = ", ".join(map(safe, one["hosts"])) or _WITHOUT_ADDRESS.get(one["kind"], "no address yet")
     return one["kind"].replace("_", " "), one["name"] or None, one["port"] or "any", at, _yes(one["encrypted"])
 
 

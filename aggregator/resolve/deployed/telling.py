@@ -176,7 +176,8 @@ def _rollout(object_: str, one: Rollout, counts: Counts) -> pb.Rollout:
         reason=one.reason[:_LONGEST_TEXT],
         message=one.message,
     )
-    found.began.FromNanoseconds(one.began_ns)
+    if one.began_ns:  # it began before anybody looked, and no revision tells when
+        found.began.FromNanoseconds(one.began_ns)
     if one.ended_ns:
         found.ended.FromNanoseconds(one.ended_ns)
     return found

@@ -16,6 +16,8 @@ def test_ways_in_and_who_came_by_them(served: Served) -> None:
         kind=pb.OPENING_KIND_INGRESS, name="front.shop", port=443, hosts=["a.example"], encrypted=True
     )
     node.exposure.openings.add(kind=pb.OPENING_KIND_NODE_PORT, name="web.shop", port=30080)
+    node.exposure.openings.add(kind=pb.OPENING_KIND_LOAD_BALANCER, name="web.shop", port=80)
+    node.exposure.openings.add(kind=pb.OPENING_KIND_HOST_PORT, port=8080)
     one = node.reached.add(port=8080, protocol="http", connections=3)
     one.first_seen.FromJsonString("2026-01-01T10:00:00Z")
     one.last_seen.FromJsonString("2026-01-01T10:05:00Z")
@@ -24,6 +26,8 @@ def test_ways_in_and_who_came_by_them(served: Served) -> None:
     rows = [line.split() for line in text.splitlines()]
     assert ["ingress", "front.shop", "443", "a.example", "yes"] in rows
     assert ["node", "port", "web.shop", "30080", "every", "node", "no"] in rows
+    assert ["load", "balancer", "web.shop", "80", "no", "address", "yet", "no"] in rows
+    assert ["host", "port", "-", "8080", "its", "machines", "no"] in rows
     assert ["http:8080", "3", "no", "10:00:00", "10:05:00"] in rows
 
 

@@ -220,6 +220,14 @@ def test_a_rollout_that_was_going_on_before_is_told_from_where_it_is() -> None:
     assert states(cluster.observe(3, 3)) == ["done"]
 
 
+def test_a_rollout_of_which_nobody_knows_when_it_began_says_so() -> None:
+    """Without the right to read what keeps its revisions."""
+    cluster = Cluster(is_listed=False)
+    cluster.see(observed(deployment(generation=2), 1, 3, 4, "2"))
+    (told,) = cluster.workload["rollouts"]
+    assert (told["state"], told["began"]) == ("progressing", None)
+
+
 def test_what_was_done_before_is_no_news_and_neither_is_a_pod_that_is_not_ready() -> None:
     for raw in (deployment(), observed(deployment(), 3, 2)):
         cluster = Cluster(is_listed=False)
