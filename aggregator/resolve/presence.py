@@ -5,13 +5,14 @@ Who has rows at an address at a time has that address then; no claim is needed t
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregator.topology.columns import COUNTER, FlowRows
 
+Bools: TypeAlias = npt.NDArray[np.bool_]
 # A packet is on its way for a while, and two clocks differ after they were compared: by seconds, where agents and
 # aggregator had to wait for a processor. Too much only means that holders are believed more than claims.
 SLACK_NS: Final = 5_000_000_000
@@ -75,16 +76,16 @@ class Presence:
             for spans in (self._seen, self._opened, self._adopted)
         )
         self._keys = dict(keys)
-        self._table = np.zeros(max(keys, default=-1) + 1, np.bool_)
-        self._table[list(keys)] = True
+        self._table = _table(list(keys))
         if changed:
+            table = _table([flow for flow, some in keys.items() if not changed.isdisjoint(some)])
             for rows in self._held():
-                self._note(rows, changed)
+                self._note(rows, changed, table)
 
     def note(self, rows: FlowRows) -> None:
         """New rows, each once, after they are among those that are held."""
         if self._keys:
-            self._note(rows, self._seen.keys())
+            self._note(rows, self._seen.keys(), self._table)
 
     def seen(self, key: int, from_ns: int, to_ns: int) -> bool:
         """Whether it had a row near that time."""
@@ -103,9 +104,10 @@ class Presence:
         from_ns, to_ns = from_ns - SLACK_NS, to_ns + SLACK_NS
         return self.opened(key, from_ns, to_ns) and not self._adopted[key].meet(from_ns, to_ns)
 
-    def _note(self, rows: FlowRows, wanted: Iterable[int]) -> None:
+    def _note(self, rows: FlowRows, wanted: Iterable[int], table: Bools) -> None:
+        """`table`: flows that are part of one of these keys."""
         only = frozenset(wanted)
-        for at in np.flatnonzero(self._is_watched(rows.flow)).tolist():
+        for at in np.flatnonzero(_are_in(rows.flow, table)).tolist():
             begin_ns, end_ns = int(rows.from_ns[at]), int(rows.to_ns[at])
             opening, adopting = bool(rows.counts[at, _OPENING].any()), bool(rows.counts[at, _ADOPTING])
             for key in only.intersection(self._keys[int(rows.flow[at])]):
@@ -115,8 +117,16 @@ class Presence:
                 if adopting:
                     self._adopted[key].add(begin_ns, end_ns)
 
-    def _is_watched(self, flows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        found = np.zeros(len(flows), np.bool_)
-        known = flows < len(self._table)
-        found[known] = self._table[flows[known]]
-        return found
+
+def _table(flows: list[int]) -> Bools:
+    """By flow id; what is not in it is none of these."""
+    table = np.zeros(max(flows, default=-1) + 1, np.bool_)
+    table[flows] = True
+    return table
+
+
+def _are_in(flows: npt.NDArray[np.int64], table: Bools) -> Bools:
+    found = np.zeros(len(flows), np.bool_)
+    known = flows < len(table)
+    found[known] = table[flows[known]]
+    return found
