@@ -193,7 +193,7 @@ class Learning:
     async def _feed_rollouts(self, rollouts: _Rollouts, news: News) -> None:
         deployed = rollouts.deployed
         deployed.generations(news.of(Generation), news.without(Generation))
-        deployed.pods(news.of(Pod), news.without(Pod))
+        deployed.pods([*self._renamed(), *news.of(Pod)], news.without(Pod))
         deployed.specs(news.of(Spec), news.without(Spec), news.now_ns)
         known = (one for one in self._reflectors.values() if one.state.listed)
         deployed.listed.update(one.resource.kind for one in known)
@@ -205,10 +205,16 @@ class Learning:
             await self._learner.learn_events(rollouts.untold)
             rollouts.untold = []
 
+    def _renamed(self) -> list[Pod]:
+        """Pods of which the name is news, and perhaps nothing else. A static one is called by its cgroup there, and
+        never otherwise."""
+        known = self._reflectors["pods"].known
+        return [one for uid in self._names.it.renamed if isinstance(one := known.get(uid), Pod)]
+
     async def _feed_scale(self, scaling: Scaling, news: News) -> None:
         scaling.machines(news.of(Machine), news.without(Machine))
         scaling.specs(news.of(Spec), news.without(Spec))
-        scaling.pods(news.of(Pod), news.without(Pod))
+        scaling.pods([*self._renamed(), *news.of(Pod)], news.without(Pod))
         scaling.autoscalers(news.of(Autoscaler), news.without(Autoscaler))
 
     async def _feed_exposure(self, entrances: Entrances, news: News) -> None:

@@ -11,6 +11,7 @@ from aggregator import parts
 from aggregator.clusterwatch import ClusterWatch
 from aggregator.live import Live
 from aggregator.records import SECOND_NS
+from aggregator.resolve import workloads
 from aggregator.resolve.api import NoSuchKind, Page
 from aggregator.resolve.deployed.deployed import Deployed
 from aggregator.resolve.entrances.entrances import Entrances
@@ -219,6 +220,27 @@ def test_what_cannot_be_told_of_a_part_is_left_out_of_the_graph(
             assert not without["shop/deployment/web"].HasField("scale")
         await until("it is there again", lambda: one.watch.learning.workloads() == whole)
         assert one.faults() == {"scale": 1}
+
+    run(test)
+
+
+def test_a_pod_that_gets_a_better_name_takes_what_is_known_of_it_along(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its owners are told later than it was waited for them, as when the server does not answer for those."""
+
+    async def test(one: Watched) -> None:
+        monkeypatch.setattr(workloads, "_GRACE_NS", SECOND_NS // 10)
+        one.server.say("pods", "ADDED", raw_pod("late-5d-1", by("ReplicaSet", "late-5d"), {"app": "late"}))
+        learning, worse, better = one.watch.learning, "shop/replicaset/late-5d", "shop/deployment/late"
+        await until("it is called by what is known", lambda: learning.workloads().get(worse))
+        assert learning.workloads()[worse].scale.pods == 1
+        one.server.say("replicasets.apps", "ADDED", meta("late-5d", owner=by("Deployment", "late")))
+        one.server.say("deployments.apps", "ADDED", deployment("late"))
+        await until("it has its name", lambda: better in learning.workloads())
+        await until("nobody has the other", lambda: worse not in learning.workloads(), 3)
+        assert (learning.workloads()[better].scale.pods, learning.workloads()[better].revisions[0].replicas) == (1, 1)
+        assert not one.faults()
 
     run(test)
 
