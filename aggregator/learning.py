@@ -195,6 +195,8 @@ class Learning:
         deployed.generations(news.of(Generation), news.without(Generation))
         deployed.pods([*self._renamed(), *news.of(Pod)], news.without(Pod))
         deployed.specs(news.of(Spec), news.without(Spec), news.now_ns)
+        if news.of(Meta):
+            deployed.look_above()
         known = (one for one in self._reflectors.values() if one.state.listed)
         deployed.listed.update(one.resource.kind for one in known)
         deployed.warned(news.of(Warned), news.without(Warned), news.now_ns)
@@ -214,6 +216,8 @@ class Learning:
     async def _feed_scale(self, scaling: Scaling, news: News) -> None:
         scaling.machines(news.of(Machine), news.without(Machine))
         scaling.specs(news.of(Spec), news.without(Spec))
+        if news.of(Meta):
+            scaling.look_above()
         scaling.pods([*self._renamed(), *news.of(Pod)], news.without(Pod))
         scaling.autoscalers(news.of(Autoscaler), news.without(Autoscaler))
 

@@ -75,6 +75,12 @@ class Deployed:
                 self._active.discard(uid)
                 self._place(uid, "")
 
+    def look_above(self) -> None:
+        """Owners of what owns pods may be known by now that were not."""
+        for uid, part in self._parts.items():
+            if part.spec.meta.owner is not None and (node := self._workload_of(part.spec.meta)) != self._nodes[uid]:
+                self._place(uid, node)
+
     def generations(self, came: Iterable[Generation], gone: Iterable[str]) -> None:
         for one in came:
             self._disown(one.uid)

@@ -62,6 +62,11 @@ class Scaling:
         for uid in gone:
             self._forget_spec(uid)
 
+    def look_above(self) -> None:
+        """Owners of what owns pods may be known by now that were not."""
+        owned = [each for each in self._specs.values() if each[1].meta.owner is not None]
+        self.specs([spec for node, spec in owned if self._workload_of(spec.meta) != node], ())
+
     def autoscalers(self, came: Iterable[Autoscaler], gone: Iterable[str]) -> None:
         for one in came:
             self._touch_target(self._autoscalers.get(one.uid))

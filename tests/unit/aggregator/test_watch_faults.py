@@ -245,6 +245,27 @@ def test_a_pod_that_gets_a_better_name_takes_what_is_known_of_it_along(
     run(test)
 
 
+def test_what_owns_a_deployment_may_be_told_after_it(run: Callable[..., None]) -> None:
+    """As custom kinds are, which are watched when a pod of theirs was seen: operators' resources own one another."""
+
+    async def test(one: Watched) -> None:
+        owned = deployment("made")
+        owned["metadata"] |= meta("made", owner=by("Job", "step", "batch/v1"))["metadata"]
+        one.server.say("deployments.apps", "ADDED", owned)
+        learning, lower, upper = one.watch.learning, "shop/job/step", "shop/cronjob/plan"
+        await until("it is called by its owner", lambda: learning.workloads().get(lower))
+        one.server.say("jobs.batch", "ADDED", meta("step", owner=by("CronJob", "plan", "batch/v1")))
+        await until("it is called by its owner's", lambda: learning.workloads().get(upper))
+        found = learning.workloads()
+        assert lower not in found
+        assert (found[upper].scale.wanted, found[upper].rollouts[0].object) == (1, "deployment/made")
+        one.server.say("deployments.apps", "DELETED", owned)
+        await until("it is gone", lambda: upper not in learning.workloads())
+        assert not one.faults()
+
+    run(test)
+
+
 def test_an_answer_about_a_kind_that_nobody_foresaw_ends_nothing(run: Callable[..., None]) -> None:
     """Its pods are called by the owner that their reference names."""
 
