@@ -285,6 +285,7 @@ class Estate:
         tables.epochs, estate._dns, estate._coverage, estate._lives, estate.pods, estate.services = loaded
         estate._ingest.restore(tables, dropped)
         estate._first_seen, estate.events, estate._usage = first_seen, Events.of(events), usage
+        usage.keep_for(estate._retention_ns)
         estate._hot.restore(hot)
         estate._ownership.remember(ours)
         for claim in claims:

@@ -127,6 +127,10 @@ class Usage:
         same._latest, same._told_ns, same.dropped = self._latest.copy(), dict(self._told_ns), self.dropped
         return same
 
+    def keep_for(self, retention_ns: int) -> None:
+        """From now on: one that was kept is of a start that may have been told otherwise."""
+        self._retention_ns = retention_ns
+
     def _note_latest(self, columns: Mapping[str, Ints]) -> None:
         endpoints = columns["endpoint"]
         more = int(endpoints.max()) + 1 - len(self._latest)

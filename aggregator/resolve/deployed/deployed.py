@@ -38,6 +38,7 @@ class Deployed:
         target_of: Callable[[str], str],
     ) -> None:
         self._untaken = 0  # events that nobody took in time
+        self._beyond = 0  # changes by hand of workloads that are gone, which found no room
         self._warnings = Warnings()
         self._deployers = deployers
         self._workload_of = workload_of
@@ -62,7 +63,7 @@ class Deployed:
 
     def dropped(self) -> dict[str, int]:
         """What found no room, by reason."""
-        by_hand = sum(one.dropped for one in self._by_hand.values())
+        by_hand = self._beyond + sum(one.dropped for one in self._by_hand.values())
         return {"events_untold": self._untaken, "warnings_full": self._warnings.dropped, "by_hand_full": by_hand}
 
     def specs(self, came: Iterable[Spec], gone: Iterable[str], now_ns: int) -> None:
@@ -71,7 +72,7 @@ class Deployed:
         for uid in gone:
             part = self._parts.pop(uid, None)
             if part is not None:
-                del self._by_hand[uid]
+                self._beyond += self._by_hand.pop(uid).dropped
                 self._active.discard(uid)
                 self._place(uid, "")
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
+from aggregator.estate import Estate
 from aggregator.records import SECOND_NS, Refused
 from aggregator.resolve.workloads import PodName
+from aggregator.settings import Settings
 from aggregator.topology.usage import ROW, SUMS, Usage, merged
 from tests.unit.aggregator.agents import Agent, World, ns
 from tests.unit.aggregator.restarts import Folder
@@ -208,6 +210,17 @@ def test_age_changes_no_sum(given_rows: list[tuple[int, int, int, int]], looks: 
         assert found["memory_most_bytes"][at] == max(row[3] for row in own)
         assert found["from_ns"][at] == ns(min(row[1] for row in own))
         assert found["to_ns"][at] == ns(max(row[1] for row in own) + 2)
+
+
+@pytest.mark.parametrize(("before", "now", "kept"), [(400, 4000, 1), (4000, 400, 0)])
+def test_how_long_it_is_kept_is_what_this_start_was_told(before: float, now: float, kept: int) -> None:
+    world = World(retention_seconds=before)
+    alpha = world.agent("alpha", "10.0.0.1")
+    alpha.uses(alpha.unit("web"), cpu_ns=1)
+    alpha.tells(0, 2)
+    estate = Estate.restore(Settings(retention_seconds=now), world.estate.checkpoint().content())
+    estate.age(ns(1500))
+    assert estate.held()["usage_rows"] == kept
 
 
 def test_what_is_old_takes_less_room_and_then_none() -> None:

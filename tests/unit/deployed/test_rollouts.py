@@ -7,6 +7,7 @@ from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.jsonform import to_json
 
 from aggregator.records import SECOND_NS
+from aggregator.resolve.deployed import byhand
 from aggregator.resolve.deployed.deployed import Deployed
 from aggregator.resolve.deployed.deployers import Deployers
 from aggregator.resolve.deployed.warnings import read_warning
@@ -117,6 +118,16 @@ def test_a_limit_that_was_changed_by_hand_is_told_at_once_and_its_rollout_is_mar
     assert begun.time == by_hand.time
     cluster.revise(2, 1)
     assert states(cluster.observe(3, 3, revision="2")) == ["done"]
+
+
+def test_what_found_no_room_stays_counted_when_its_workload_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A counter that steps back is a new one to whoever reads it, and begins with all that it says."""
+    monkeypatch.setattr(byhand, "MOST_SEEN", 0)
+    cluster = Cluster()
+    cluster.change(limit("256Mi"), "kubectl-set", LIMIT)
+    assert cluster.deployed.dropped()["by_hand_full"] == 1
+    cluster.deployed.specs((), [spec(cluster.raw).uid], cluster.now_ns)
+    assert cluster.deployed.dropped()["by_hand_full"] == 1
 
 
 def test_where_replicas_change_too_the_revision_is_not_the_one_of_before() -> None:
