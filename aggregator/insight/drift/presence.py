@@ -59,10 +59,10 @@ def _watched_seconds(case: Case) -> float:
 
 
 def _ours(case: Case) -> set[str]:
-    """Plumbline's own nodes. What only reads from it (a portal) does other things as well, and is none of them."""
-    own = [edge for edge in case.topology.edges if is_our_own(edge)]
-    agents = {edge.source for edge in own if not _calls(case.edges_of.get(edge.source, ()))}
-    return agents | {edge.target for edge in own}
+    """Plumbline's own nodes. What only reads from it (a portal), or is asked by it (a cluster's API), does other things
+    as well, and is none of them."""
+    ends = {end for edge in case.topology.edges if is_our_own(edge) for end in (edge.source, edge.target)}
+    return {end for end in ends if not _calls(case.edges_of.get(end, ()))}
 
 
 def _is_deployed(node: Node, edges: Sequence[Edge]) -> bool:

@@ -362,6 +362,17 @@ class TestWorkloadWithoutComponent:
         )
         assert found(drift(*self.WEB, *own, catalog=self.CATALOG)) == []
 
+    def test_what_plumbline_asks_is_not_plumbline(self) -> None:
+        parts = (
+            unit("plumb-aggregator", listens=[7171]),
+            unit("apiserver", listens=[6443]),
+            unit("web"),
+            call("alpha/plumb-aggregator", "alpha/apiserver", class_=pb.EDGE_CLASS_SELF),
+            call("alpha/web", "alpha/apiserver"),
+        )
+        answer = drift(*parts, catalog=component("web"))
+        assert found(answer) == [("workload_without_component", "alpha/apiserver", None)]
+
     def test_a_portal_that_reads_from_plumbline_is_not_plumbline(self) -> None:
         portal = (
             unit("plumb-aggregator", listens=[7172]),
