@@ -43,6 +43,7 @@ class ServedFlows:
         self._serving = Serving(services, ownership, cluster, self._node_of, hosts.have, revision_of)
         self._asking = Asking(services, self._serving, dns)
         self._served: dict[int, Served] = {}
+        self._of_many: set[int] = set()  # of these, those that may have met several
 
     def resolve(self, found: Columns, one: int) -> bool:
         """False where it asks at no Service's address: then all but its port is still to be found."""
@@ -51,10 +52,12 @@ class ServedFlows:
         is_open = value.far_endpoint in (AS_TIME_TELLS, NOBODY_KNOWN)
         served = self._serving.of(value) if self._is_near(value) and is_open else None
         found.elsewhere[one] = False
+        self.forget(one)
         if served is None:
-            self._served.pop(one, None)
             return False
         self._served[one] = served
+        if served.by_node and not served.is_certain and value.far_endpoint == AS_TIME_TELLS:
+            self._of_many.add(one)
         found.until_ns[one], found.moved[one] = FOREVER_NS, False
         found.far[one] = found.far_host[one] = found.met[one] = NOT_SHOWN
         if value.far_endpoint == NOBODY_KNOWN or not served.by_node:
@@ -102,12 +105,10 @@ class ServedFlows:
     def asked_by(self, via: Ints) -> dict[tuple[int, int, int], frozenset[int]]:
         """By client's node, server's node and port: the ways by which clients asked that may have met others."""
         found: defaultdict[tuple[int, int, int], set[int]] = defaultdict(set)
-        for one, served in self._served.items():
-            value = self._tables.flows.values[one]
-            if served.by_node and not served.is_certain and value.far_endpoint == AS_TIME_TELLS:
-                source = self._ends.vertices[self._end_of(value.endpoint)]
-                for node, port in served.ways:
-                    found[source, node, port].add(int(via[one]))
+        for one in self._of_many:
+            source = self._node_of(self._tables.flows.values[one].endpoint)
+            for node, port in self._served[one].ways:
+                found[source, node, port].add(int(via[one]))
         return {way: frozenset(ways) for way, ways in found.items()}
 
     def of(self, one: int) -> Served | None:
@@ -129,6 +130,7 @@ class ServedFlows:
 
     def forget(self, one: int) -> None:
         self._served.pop(one, None)
+        self._of_many.discard(one)
 
     def of_endpoints(self, endpoints: Collection[int]) -> list[int]:
         """Flows that one of these may answer."""

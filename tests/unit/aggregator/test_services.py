@@ -3,6 +3,9 @@
 A packet has a Service's address until it leaves its own network namespace, so a client's rows are about that.
 """
 
+import time
+
+import numpy as np
 import pytest
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
@@ -288,6 +291,25 @@ def test_slices_that_are_made_anew_take_nobody_out(town: Town) -> None:
     key = town.world.estate.services.at(API.addresses[0], 80, 6)
     assert key is not None
     assert {span.to_ns for _, span in town.world.estate.services.behind(key)} == {2**62}
+
+
+def test_what_leads_to_one_workload_costs_nothing_where_it_is_asked_who_met_others() -> None:
+    """Most flows of a cluster are such, and it is asked with each snapshot, and with all that is new between two."""
+    spent = []
+    for many in (20, 2_000):
+        town = Town()
+        town.learn(API, BEHIND)
+        for number in range(many):
+            town.alpha.calls(town.alpha.unit(f"u{number}"), VIP, 80, 1)
+        town.serve(1, 1)
+        town.tell()
+        town.world.topology()
+        resolver = town.world.estate._snapshots._looks.resolver
+        via = np.zeros(resolver.flows_known, np.int64)
+        started = time.thread_time()
+        assert not any(resolver.served.asked_by(via) for _ in range(200))
+        spent.append(time.thread_time() - started)
+    assert spent[1] < 10 * spent[0]
 
 
 def test_failed_connects_of_a_client_that_was_quiet_are_news_at_once() -> None:
