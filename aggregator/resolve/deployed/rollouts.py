@@ -13,6 +13,7 @@ from aggregator.resolve.deployed.specs import Generation, Spec
 # A controller names the revision of a new template within milliseconds; one that is away is not waited for.
 _NAMED_NS: Final = SECOND_NS // 2
 _TOO_LATE: Final = "NoProgress"
+_MOST_PAST: Final = 50  # more than a controller keeps
 
 
 class State(IntEnum):
@@ -69,6 +70,7 @@ class Progress:
     current: Generation | None = None
     rollouts: list[Rollout] = field(default_factory=list)
     kept: int = 3
+    past: list[str] = field(default_factory=list)  # uids of revisions that were current before, the newest last
 
     @classmethod
     def first(cls, spec: Spec, is_new: bool, now_ns: int) -> "Progress":
@@ -100,7 +102,7 @@ class Progress:
         active = self.active
         target = target if self.spec.is_observed and not self._is_of_before(target) else None
         if active is None:
-            self.current = target or self.current
+            self._go_to(target)
         elif self.spec.paused:
             active.began_ns = now_ns if active.state is None else active.began_ns
         elif target is not None or active.state is not None or now_ns - active.began_ns >= _NAMED_NS:
@@ -113,14 +115,26 @@ class Progress:
         return self.active is not None and target == self.current and not self.spec.status.updated
 
     def _name(self, active: Rollout, target: Generation | None, now_ns: int) -> Iterator[Step]:
-        before, self.current = self.current, target or self.current
+        before = self.current
+        self._go_to(target)
         if target is not None and not active.revision:
             active.revision = target.hash
             active.began_ns = active.began_ns or target.created_ns or now_ns
         if active.state is None:
-            # A revision that is older than the one before it is gone back to.
-            is_back = before is not None and target is not None and target.created_ns < before.created_ns
-            yield self._tell(active, State.ROLLED_BACK if is_back else State.BEGUN, now_ns)
+            yield self._tell(active, State.ROLLED_BACK if self._is_back(before, target) else State.BEGUN, now_ns)
+
+    def _go_to(self, target: Generation | None) -> None:
+        if target is None:
+            return
+        if self.current is not None and self.current.uid != target.uid:
+            self.past = [*self.past, self.current.uid][-_MOST_PAST:]
+        self.current = target
+
+    def _is_back(self, before: Generation | None, target: Generation | None) -> bool:
+        """A revision that was there before is gone back to. The API's times have whole seconds: two may be made in one."""
+        if before is None or target is None or before.uid == target.uid:
+            return False
+        return target.created_ns < before.created_ns or target.uid in self.past
 
     def _state(self, active: Rollout, waiting: str, now_ns: int) -> Iterator[Step]:
         status = self.spec.status

@@ -192,10 +192,11 @@ def test_replicas_are_no_rollout_and_an_autoscaler_is_not_by_hand() -> None:
         assert states(cluster.observe(5, 5, 5)) == []
 
 
-def test_an_image_that_does_not_exist_makes_it_stuck_once() -> None:
+@pytest.mark.parametrize("second", [1, 0], ids=["later", "in the same second"])
+def test_an_image_that_does_not_exist_makes_it_stuck_once(second: int) -> None:
     cluster = Cluster()
     cluster.change(image("nothing:1"), "helm", {})
-    cluster.revise(2, 1)
+    cluster.revise(2, second)
     assert states(cluster.observe(1, 3, 4, revision="2")) == ["begun", "progressing"]
     (stuck,) = cluster.run(pod("web-2", "web", "hash2", ready=False, reason="ErrImagePull"))
     assert (stuck.reason, stuck.updated, stuck.wanted) == ("ErrImagePull", 1, 3)
