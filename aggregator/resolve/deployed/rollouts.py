@@ -131,7 +131,7 @@ class Progress:
         self.current = target
 
     def _is_back(self, before: Generation | None, target: Generation | None) -> bool:
-        """A revision that was there before is gone back to. The API tells times by the second: two may be made in one."""
+        """A revision that was there before is gone back to. The API tells times by seconds: two may be made in one."""
         if before is None or target is None or before.uid == target.uid:
             return False
         return target.created_ns < before.created_ns or target.uid in self.past
