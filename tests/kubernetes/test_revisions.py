@@ -178,6 +178,8 @@ def test_a_custom_controller_s_pods_by_their_revision(control: ControlPlane, plu
 
 
 def test_what_is_shown_of_a_workload_that_nobody_saw_talk(plumb: Plumb) -> None:
+    # Who deployed had the last word, and that is a rollout.
+    plumb.until("it is done", lambda: [one["state"] for one in plumb.find(WEB, "rollouts") or ()] == ["done"])
     status, answer = plumb.ask("show", WEB)
     assert status == 0
     (revision,) = answer["revisions"]
