@@ -29,7 +29,7 @@ COPY --from=build /usr/local/bin/plumb /usr/local/bin/plumb
 COPY --from=build /plumbline /opt/plumbline
 COPY deploy/image/slim /tmp/
 RUN rm -r /opt/plumbline/aggregator /opt/plumbline/packages/networkx* /opt/plumbline/packages/aiohttp* \
-    /opt/plumbline/packages/kubernetes* && sh /tmp/slim
+    /opt/plumbline/packages/kubernetes* /opt/plumbline/packages/publicsuffixlist* && sh /tmp/slim
 
 FROM ${BASE} AS aggregator-root
 RUN apt-get update -qq \
