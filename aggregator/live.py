@@ -20,6 +20,7 @@ from aggregator.durability import Durability
 from aggregator.insight.case import Case
 from aggregator.making import Making
 from aggregator.resolve.objects import Service, Slice
+from aggregator.resolve.vendors import Vendors
 from aggregator.resolve.workloads import PodName
 from aggregator.settings import Settings
 from aggregator.store import Known, Restored, Store, Taken
@@ -56,6 +57,7 @@ class Live:
         declarations: Callable[[], Declarations] = Declarations,
         on_snapshot: Callable[[list[pb.Change]], None] = lambda _changes: None,
         on_round: Callable[[Exception | None], None] = lambda _error: None,
+        vendors: Vendors | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -69,6 +71,7 @@ class Live:
         self._declarations = declarations
         self._on_snapshot = on_snapshot
         self._on_round = on_round
+        self._vendors = vendors or Vendors()
         self._window_ns = int(settings.window_seconds * SECOND_NS)
         self._making = Making(store)
         self._disk = Durability(store.sync)
@@ -151,7 +154,7 @@ class Live:
         key = window_ns or self._window_ns
         case = self._cases.pop(key, None)
         if case is None or case.topology is not topology or case.declarations is not declarations:
-            case = Case(topology, declarations)
+            case = Case(topology, declarations, self._vendors)
         self._cases[key] = case
         while len(self._cases) > _KEPT_CASES:
             del self._cases[next(iter(self._cases))]

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from aggregator.catalog.vendors import WrongVendors, open_vendors
 from aggregator.catalog.watching import Catalog
 from aggregator.clusterwatch import ClusterWatch
 from aggregator.garbage import search_seldom
@@ -24,6 +25,7 @@ from aggregator.outputs.registry import open_exports
 from aggregator.outputs.reporting import Reporting
 from aggregator.outputs.security import Guard, Unusable
 from aggregator.resolve.deployed.deployers import Deployers
+from aggregator.resolve.vendors import Vendors
 from aggregator.settings import VERSION, ListenerSecurity, Settings
 from aggregator.store import Store
 from aggregator.telemetry import Telemetry
@@ -77,11 +79,11 @@ class Aggregator:
         settings, telemetry = self._settings, self._telemetry
         self._log.write("aggregator_starting", version=VERSION, data=str(settings.data), catalog=list(settings.catalog))
         guards = [self._guard(security) for _, _, security in settings.listeners()]
-        exports = _exports(settings)
+        exports, vendors = _exports(settings), _vendors(settings)
         async with AsyncExitStack() as opened:
             http = await self._serve_http(guards[2])
             opened.push_async_callback(http.stop)
-            live = await self._open()
+            live = await self._open(vendors)
             opened.push_async_callback(self._close, live)
             reading, reporting = Reading(live, exports, telemetry), Reporting(live, telemetry)
             readers = await serve_readers(
@@ -102,12 +104,17 @@ class Aggregator:
         security = self._settings.http_security
         return await serve_http(self._settings.http, guard, security, self._telemetry, lambda: self._reading)
 
-    async def _open(self) -> Live:
+    async def _open(self, vendors: Vendors) -> Live:
         await self._read_catalog()
         store = Store(self._settings, self._telemetry)
         telemetry = self._telemetry
         live = Live(
-            self._settings, store, lambda: self._catalog.declarations, telemetry.snapshot, telemetry.snapshots_made
+            self._settings,
+            store,
+            lambda: self._catalog.declarations,
+            telemetry.snapshot,
+            telemetry.snapshots_made,
+            vendors,
         )
         restored = await live.open()
         search_seldom()
@@ -209,6 +216,13 @@ def _exports(settings: Settings) -> dict[str, Export]:
     try:
         return open_exports(ExportOptions(settings.catalog_default_owner))
     except ValueError as error:
+        raise Unusable(str(error)) from error
+
+
+def _vendors(settings: Settings) -> Vendors:
+    try:
+        return open_vendors(settings.vendors, settings.allowed_vendors)
+    except WrongVendors as error:
         raise Unusable(str(error)) from error
 
 

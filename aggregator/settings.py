@@ -43,6 +43,9 @@ class Settings:
     deployed_by: tuple[str, ...] = USUAL_DEPLOYERS
     catalog: tuple[str, ...] = ()
     catalog_default_owner: str = "unknown"
+    # Rows of vendors besides the product's own, and the vendors that may be called; without any, all may.
+    vendors: Path | None = None
+    allowed_vendors: tuple[str, ...] = ()
     # Address ranges that are ours even if nobody owned them yet, besides the private ones.
     inside: tuple[str, ...] = ()
     insecure: bool = False

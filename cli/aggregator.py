@@ -48,6 +48,15 @@ def _security_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--catalog", multiple=True, metavar="PATH", help="Declarations: a file or a directory; may be repeated.")
 @click.option("--catalog-default-owner", metavar="GROUP", help="Who owns a third party that nobody declared.")
+@click.option(
+    "--vendors", type=_FILE, help="Whose outside names are, besides what is known already: rows of domain, vendor, use."
+)
+@click.option(
+    "--allowed-vendors",
+    multiple=True,
+    metavar="NAME",
+    help="A vendor that may be called; may be repeated. Calls to all others are drift.  [default: all may]",
+)
 @click.option("--inside", multiple=True, metavar="CIDR", help="Addresses that are ours, besides private ones.")
 @click.option(
     "--window", "window_seconds", type=Span(), help="The span that readers get unless they ask.  [default: 5m]"

@@ -16,14 +16,17 @@ def command_for(name: str) -> click.Command:
     @options.reading
     @options.output()
     @options.window
-    def ask(form: str, window_seconds: float, subject: str = "", **access: Any) -> int:
+    def ask(form: str, window_seconds: float, subject: str = "", by: str | None = None, **access: Any) -> int:
         from cli.client import Access, Aggregator
 
+        asked = question.by[by] if by else question
         with Aggregator(Access(access.pop("aggregator"), **access)) as aggregator:
-            answer, status = aggregator.ask(question.name, subject, window_seconds)
-        click.echo(_text(question, answer) if form == Form.TABLE else document(answer, Form(form)))
+            answer, status = aggregator.ask(asked.name, subject, window_seconds)
+        click.echo(_text(asked, answer) if form == Form.TABLE else document(answer, Form(form)))
         return status
 
+    if question.by:
+        ask = click.option("--by", type=click.Choice([*question.by]), help="One row for all that is one's own.")(ask)
     if question.argument:
         ask = click.argument("subject", metavar=question.argument)(ask)
     return click.command(name, help=question.help)(ask)

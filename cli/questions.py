@@ -1,7 +1,8 @@
 """The questions that `plumb` can ask, a row each. A new one is a new row."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from cli.render import decimal, percent
@@ -12,7 +13,9 @@ Column: TypeAlias = tuple[str, Callable[[Row], object]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`rows` are the answer's lists that make the table; `argument` is empty for a question about everything."""
+    """`rows` are the answer's lists that make the table; `argument` is empty for a question about everything. `by` are
+    questions about the same, grouped by what is asked for with --by.
+    """
 
     name: str
     help: str
@@ -20,6 +23,7 @@ class Question:
     rows: Sequence[str]
     columns: Sequence[Column]
     nothing: str
+    by: Mapping[str, "Question"] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def _field(name: str) -> Callable[[Row], object]:
@@ -42,9 +46,39 @@ def _path(row: Row) -> str:
     return " -> ".join(row.get("path") or [])
 
 
+def _words(name: str) -> Callable[[Row], object]:
+    return lambda row: ", ".join(row.get(name) or [])
+
+
+def _names(row: Row) -> str:
+    """Few of them: a vendor may have a name for each thing that it keeps."""
+    names = list(row.get("names") or [])
+    more = (row.get("name_count") or len(names)) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
 def _mean(row: Row) -> object:
     return decimal((row.get("latency_ms") or {}).get("mean"))
 
+
+_MOST_NAMES = 3
+_NOTHING_OUTSIDE = "Nothing outside was called"
+_HOW_IT_DOES: tuple[Column, ...] = (
+    ("AVAILABILITY", _share("availability")),
+    ("REQUESTS", _field("requests")),
+    ("ERRORS", _field("errors")),
+    ("FAILED", _total("failed_connections")),
+    ("MEAN MS", _mean),
+    ("USED BY", _ids("dependants")),
+)
+_BY_VENDOR = Question(
+    name="vendors",
+    help="",
+    argument="",
+    rows=("vendors", "externals"),
+    columns=(("VENDOR", _field("id")), ("CATEGORY", _words("categories")), *_HOW_IT_DOES, ("NAMES", _names)),
+    nothing=_NOTHING_OUTSIDE,
+)
 
 QUESTIONS: Mapping[str, Question] = {
     question.name: question
@@ -56,15 +90,13 @@ QUESTIONS: Mapping[str, Question] = {
             rows=("third_parties", "externals"),
             columns=(
                 ("NAME", _field("id")),
+                ("VENDOR", _field("vendor")),
+                ("CATEGORY", _field("category")),
                 ("NAMED BY", _field("name_source")),
-                ("AVAILABILITY", _share("availability")),
-                ("REQUESTS", _field("requests")),
-                ("ERRORS", _field("errors")),
-                ("FAILED", _total("failed_connections")),
-                ("MEAN MS", _mean),
-                ("USED BY", _ids("dependants")),
+                *_HOW_IT_DOES,
             ),
-            nothing="Nothing outside was called",
+            nothing=_NOTHING_OUTSIDE,
+            by={"vendor": _BY_VENDOR},
         ),
         Question(
             name="drift",

@@ -14,6 +14,7 @@ from aggregator.catalog import backstage
 from aggregator.catalog.linking import link
 from aggregator.catalog.model import Declarations
 from aggregator.insight.case import Case
+from aggregator.resolve.vendors import Vendors
 
 TO_SECONDS = 1_767_323_345
 WINDOW_SECONDS = 300
@@ -125,6 +126,6 @@ def declared(text: str, file: str = "catalog.yaml") -> Declarations:
     return link(parsed.entities, parsed.problems)
 
 
-def case(*parts: pb.Node | pb.Edge | pb.Host, catalog: str | None = None) -> Case:
-    """A case of these parts; `catalog` is YAML, None when nobody declared anything."""
-    return Case(topology(*parts), Declarations() if catalog is None else declared(catalog))
+def case(*parts: pb.Node | pb.Edge | pb.Host, catalog: str | None = None, vendors: Vendors | None = None) -> Case:
+    """A case of these parts; `catalog` is YAML, None when nobody declared anything. No vendor is known unless given."""
+    return Case(topology(*parts), Declarations() if catalog is None else declared(catalog), vendors or Vendors())

@@ -11,6 +11,7 @@ from aggregator.insight.drift import drift
 from aggregator.insight.impact import impact
 from aggregator.insight.owner import owner
 from aggregator.insight.thirdparties import thirdparties
+from aggregator.insight.vendors import vendors
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ QUESTIONS: Mapping[str, Question] = {
         Question("impact", needs_subject=True, answer=impact),
         Question("owner", needs_subject=True, answer=owner),
         Question("thirdparties", needs_subject=False, answer=thirdparties),
+        Question("vendors", needs_subject=False, answer=vendors),
     )
 }
 

@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import Any
 
 from plumbline.v1.jsonform import to_json
-from plumbline.v1.topology_pb2 import Edge, Node, Topology
+from plumbline.v1.topology_pb2 import NODE_KIND_THIRD_PARTY, Edge, Node, Topology
 
 from aggregator.catalog.model import Declarations
 from aggregator.insight.callgraph import CallGraph
 from aggregator.insight.edges import is_background, is_used
 from aggregator.insight.joining import Join, join
 from aggregator.insight.watched import Watch, watch
+from aggregator.resolve.vendors import Vendor, Vendors
 
 Json = dict[str, Any]
 
@@ -49,10 +50,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """What was seen in one window (background edges included), and what is declared."""
+    """What was seen in one window (background edges included), what is declared, and whose outside names are."""
 
     topology: Topology
     declarations: Declarations = field(default_factory=Declarations)
+    vendors: Vendors = field(default_factory=Vendors)
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
@@ -105,6 +107,10 @@ class Case:
         """The owner that the catalog gives to a node. One that nobody declared is not in it."""
         named = ((node_id, self.declarations.entities[ref].owner) for node_id, ref in self.join.entity_of.items())
         return {node_id: owner for node_id, owner in named if owner}
+
+    def vendor_of(self, node: Node) -> Vendor | None:
+        """Of a third party; what has only an address is nobody's."""
+        return self.vendors.vendor_of(node.name or node.id) if node.kind == NODE_KIND_THIRD_PARTY else None
 
     def find(self, subject: str) -> Node:
         """The node with this id, or the only one with this name or entity reference. Raises CannotAnswer."""

@@ -1,4 +1,4 @@
-"""Who we depend on outside: how available it was, how it answered, who uses it."""
+"""Who we depend on outside: whose it is, how available it was, how it answered, who uses it."""
 
 from collections.abc import Sequence
 
@@ -11,33 +11,32 @@ from aggregator.insight.edges import DNS, failed_connections, is_counted_by_requ
 
 def thirdparties(case: Case, subject: str) -> Answer:
     """Those called in the window, the most used first. Fields that nothing here can know are null."""
-    content: Json = {}
-    for key, kind in (("third_parties", NODE_KIND_THIRD_PARTY), ("externals", NODE_KIND_EXTERNAL)):
-        outside = [node for node in case.nodes.values() if node.kind == kind]
-        calls = {node.id: _calls_to(case, node.id) for node in outside}
-        called = [node for node in outside if calls[node.id]]
-        called.sort(key=lambda node: (-_attempts(calls[node.id]), node.id))
-        content[key] = [_row(node, calls[node.id]) for node in called]
-    verdict = Verdict.DONE if case.traffic or case.watch.share else Verdict.NOT_ENOUGH_SEEN
-    return case.answer(content, verdict)
+    rows = [_row(case, node, edges) for node, edges in called(case, NODE_KIND_THIRD_PARTY)]
+    return answered(case, {"third_parties": rows, "externals": externals(case)})
 
 
-def _calls_to(case: Case, node_id: str) -> list[Edge]:
-    return [edge for edge in case.edges_of.get(node_id, ()) if edge.target == node_id and not case.is_passed_on(edge)]
+def externals(case: Case) -> list[Json]:
+    """The rows of what has only an address."""
+    return [_row(case, node, edges) for node, edges in called(case, NODE_KIND_EXTERNAL)]
 
 
-def _row(node: Node, edges: Sequence[Edge]) -> Json:
+def called(case: Case, kind: int) -> list[tuple[Node, list[Edge]]]:
+    """The nodes of this kind that were called, with the calls of each, the most used first."""
+    calls = [(node, _calls_to(case, node.id)) for node in case.nodes.values() if node.kind == kind]
+    return sorted(((node, edges) for node, edges in calls if edges), key=lambda one: (-attempts(one[1]), one[0].id))
+
+
+def answered(case: Case, rows: Json) -> Answer:
+    """Without traffic nothing outside was called, if anybody watched."""
+    return case.answer(rows, Verdict.DONE if case.traffic or case.watch.share else Verdict.NOT_ENOUGH_SEEN)
+
+
+def figures(edges: Sequence[Edge]) -> Json:
+    """What the calls say, whether they are of one third party or of several."""
     failed = FailedConnections(
         **{name: sum(getattr(edge.failed_connections, name) for edge in edges) for name in _REASONS},
     )
-    node_json = to_json(node)
     return {
-        "id": node.id,
-        "name": node.name,
-        "name_source": node.name_source or None,
-        "ambiguous": node.ambiguous,
-        "vendor": None,
-        "category": None,
         "availability": _availability(edges),
         "requests": sum(edge.requests for edge in edges),
         "errors": sum(edge.errors for edge in edges),
@@ -47,6 +46,24 @@ def _row(node: Node, edges: Sequence[Edge]) -> Json:
         "connect_ms": None,
         "latency_ms": _latency(edges),
         "dependants": [{"id": client, "hard": None} for client in sorted({edge.source for edge in edges})],
+    }
+
+
+def _calls_to(case: Case, node_id: str) -> list[Edge]:
+    return [edge for edge in case.edges_of.get(node_id, ()) if edge.target == node_id and not case.is_passed_on(edge)]
+
+
+def _row(case: Case, node: Node, edges: Sequence[Edge]) -> Json:
+    node_json = to_json(node)
+    vendor = case.vendor_of(node)
+    return {
+        "id": node.id,
+        "name": node.name,
+        "name_source": node.name_source or None,
+        "ambiguous": node.ambiguous,
+        "vendor": vendor.name if vendor else None,
+        "category": vendor.category if vendor else None,
+        **figures(edges),
         "first_seen": node_json["first_seen"],
         "last_seen": node_json["last_seen"],
     }
@@ -54,8 +71,8 @@ def _row(node: Node, edges: Sequence[Edge]) -> Json:
 
 def _availability(edges: Sequence[Edge]) -> float | None:
     """1 - failures / attempts; None without an attempt."""
-    attempts = _attempts(edges)
-    return round(1 - sum(_failures(edge) for edge in edges) / attempts, 6) if attempts else None
+    tried = attempts(edges)
+    return round(1 - sum(_failures(edge) for edge in edges) / tried, 6) if tried else None
 
 
 def _failures(edge: Edge) -> int:
@@ -64,7 +81,7 @@ def _failures(edge: Edge) -> int:
     return edge.errors + broken_off + failed_connections(edge)
 
 
-def _attempts(edges: Sequence[Edge]) -> int:
+def attempts(edges: Sequence[Edge]) -> int:
     """Requests, or connections opened where requests could not be read, and the connections that failed."""
     return sum(_opened(edge) + failed_connections(edge) for edge in edges)
 

@@ -33,6 +33,8 @@ def drift(case: Case, subject: str) -> Answer:
     if case.declarations.entities:
         seen = observe(case)
         said += [each for look in _LOOKS for each in look(case, seen)]
+    elif case.vendors.limited:
+        said += undeclared_third_party(case, observe(case))
     findings = sorted((each for each in said if isinstance(each, Finding)), key=_order)
     window = to_json(case.topology.window)
     content: Json = {
@@ -45,8 +47,10 @@ def drift(case: Case, subject: str) -> Answer:
 
 
 def _is_enough(case: Case) -> bool:
-    """With a catalog it needs hosts, without one a cluster whose API is watched."""
-    return case.watch.share > 0 if case.declarations.entities else bool(case.topology.workloads)
+    """With a catalog or a list of vendors it needs hosts, without any a cluster whose API is watched."""
+    if case.declarations.entities or case.vendors.limited:
+        return case.watch.share > 0
+    return bool(case.topology.workloads)
 
 
 def _order(finding: Finding) -> tuple[int, int, str, str, str]:
@@ -57,8 +61,13 @@ def _order(finding: Finding) -> tuple[int, int, str, str, str]:
 def _reason(case: Case) -> str | None:
     """Why there may be less here than there is."""
     if not case.declarations.configured:
-        if case.topology.workloads:
-            return "Without a catalog only changes by hand are looked for: start the aggregator with --catalog PATH."
+        hand = ["changes by hand"] if case.topology.workloads else []
+        looked_for = hand + (["vendors that are not allowed"] if case.vendors.limited else [])
+        if looked_for:
+            return (
+                f"Without a catalog only {' and '.join(looked_for)} are looked for: "
+                "start the aggregator with --catalog PATH."
+            )
         return "Nothing is declared: start the aggregator with --catalog PATH."
     if not case.declarations.entities:
         return "The catalog declares no component: see problems, or correct --catalog."

@@ -1,4 +1,4 @@
-"""What was seen and nobody declared: dependencies between entities, and third parties."""
+"""What was seen and nobody declared: dependencies between entities, and third parties; or allowed: their vendors."""
 
 from collections.abc import Iterator
 
@@ -18,14 +18,27 @@ def observed_only(case: Case, seen: Observation) -> Iterator[Finding]:
 
 
 def undeclared_third_party(case: Case, seen: Observation) -> Iterator[Finding]:
-    for (source, third_party), edges in seen.undeclared.items():
-        entity, node = case.declarations.entities[source], case.nodes[third_party]
+    """One a (client, third party), whatever is against it: `why` has all of it."""
+    for (source, third_party), edges in seen.outside.items():
+        node = case.nodes[third_party]
+        vendor = case.vendor_of(node)
+        entity = case.declarations.entities.get(source)
+        why = []
+        if entity and third_party not in case.join.entity_of:
+            why.append("undeclared")
+        if not case.vendors.is_allowed(vendor):
+            why.append("vendor_not_allowed")
+        if not why:
+            continue
         evidence = {
             **numbers(edges),
+            "why": why,
+            "vendor": vendor.name if vendor else None,
+            "category": vendor.category if vendor else None,
             "name_source": node.name_source or None,
             "ambiguous": node.ambiguous,
-            "place": str(entity.place),
-            "owner": entity.owner or None,
+            "place": str(entity.place) if entity else None,
+            "owner": entity.owner or None if entity else None,
         }
         confidence = "low" if node.ambiguous else "high"
         yield Finding("undeclared_third_party", source, third_party, "high", confidence, evidence)

@@ -98,6 +98,11 @@ def test_a_vendor_is_written_in_one_way() -> None:
     assert len({name.casefold().replace(" ", "") for name in names}) == len(names)
 
 
+def test_each_category_is_explained() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "thirdparties.md").read_text(encoding="utf-8")
+    assert {vendor.category for vendor in ROWS.values() if f"`{vendor.category}`" not in page} == set()
+
+
 @pytest.mark.parametrize(
     ("name", "domain"),
     [

@@ -33,12 +33,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "thirdparties": {
         "third_parties": [
-            {"id": "api.pay.test", "name_source": "host", "availability": 0.999999, "requests": 9, "errors": 1,
+            {"id": "api.pay.test", "vendor": "Pay", "category": "payments", "name_source": "host",
+             "availability": 0.999999, "requests": 9, "errors": 1,
              "failed_connections": {"refused": 1, "timeout": 1}, "latency_ms": {"mean": 12.34},
              "dependants": [{"id": "a", "hard": None}, {"id": "b", "hard": None}]},
         ],
         "externals": [
-            {"id": "192.0.2.9", "name_source": None, "availability": None, "requests": 0, "errors": 0,
+            {"id": "192.0.2.9", "vendor": None, "category": None, "name_source": None,
+             "availability": None, "requests": 0, "errors": 0,
              "failed_connections": None, "latency_ms": None, "dependants": []},
         ],
     },
@@ -57,11 +59,26 @@ LINES = {
         "component:default/b  team-b  service  -          c.yaml:3",
     ],
     "thirdparties": [
-        "NAME          NAMED BY  AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY",
-        "api.pay.test  host           99.99 %         9       1       2     12.3  a, b",
-        "192.0.2.9     -                    -         0       0       0        -  -",
+        "NAME          VENDOR  CATEGORY  NAMED BY  AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY",
+        "api.pay.test  Pay     payments  host           99.99 %         9       1       2     12.3  a, b",
+        "192.0.2.9     -       -         -                    -         0       0       0        -  -",
     ],
 }
+
+
+BY_VENDOR: dict[str, Any] = {
+    **ABOUT,
+    "vendors": [
+        {"id": "Cloud", "vendor": "Cloud", "domain": None, "categories": ["database", "queue"], "availability": 0.5,
+         "requests": 9, "errors": 1, "failed_connections": {"refused": 1, "timeout": 1}, "latency_ms": {"mean": 12.34},
+         "dependants": [{"id": "a", "hard": None}], "names": ["w.test", "x.test", "y.test", "z.test"],
+         "name_count": 60},
+        {"id": "pay.test", "vendor": None, "domain": "pay.test", "categories": [], "availability": 1, "requests": 2,
+         "errors": 0, "failed_connections": {}, "latency_ms": None, "dependants": [], "names": ["api.pay.test"],
+         "name_count": 1},
+    ],
+    "externals": ANSWERS["thirdparties"]["externals"],
+}  # fmt: skip
 
 
 def arguments(name: str, served: Served) -> list[str]:
@@ -84,6 +101,27 @@ def test_json_is_the_answer_as_it_came(served: Served, name: str) -> None:
 def test_tables(served: Served, name: str) -> None:
     serve(served, name)
     assert run(*arguments(name, served)).stdout.splitlines()[: len(LINES[name])] == LINES[name]
+
+
+def test_third_parties_by_vendor(served: Served) -> None:
+    served.answers["vendors"] = insight_pb2.AskResponse(answer_json=json.dumps(BY_VENDOR), verdict="VERDICT_DONE")
+    ended = run("thirdparties", "--by", "vendor", "--aggregator", served.address)
+    assert ended.stdout.splitlines()[:4] == [
+        "VENDOR     CATEGORY         AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY  NAMES",
+        "Cloud      database, queue       50.00 %         9       1       2     12.3  a        "
+        "w.test, x.test, y.test and 57 more",
+        "pay.test   -                       100 %         2       0       0        -  -        api.pay.test",
+        "192.0.2.9  -                           -         0       0       0        -  -        -",
+    ]
+    assert served.requests[0].question == "vendors"
+    ended = run("thirdparties", "--by", "vendor", "--aggregator", served.address, "-o", "json")
+    assert json.loads(ended.stdout) == BY_VENDOR
+
+
+def test_third_parties_are_grouped_by_what_is_there_to_group_them_by(served: Served) -> None:
+    ended = run("thirdparties", "--by", "colour", "--aggregator", served.address)
+    assert (ended.status, ended.stdout) == (2, "")
+    assert "'colour' is not 'vendor'" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,14 @@ def test_mermaid_has_names_as_entities_only(name: str) -> None:
 
 
 ROWS: dict[str, dict[str, Any]] = {
-    "thirdparties": {"third_parties": [{"id": "?", "name_source": "?", "requests": 1, "dependants": [{"id": "?"}]}]},
+    "thirdparties": {
+        "third_parties": [
+            {"id": "?", "vendor": "?", "category": "?", "name_source": "?", "requests": 1, "dependants": [{"id": "?"}]},
+        ],
+    },
+    "vendors": {
+        "vendors": [{"id": "?", "categories": ["?"], "requests": 1, "dependants": [{"id": "?"}], "names": ["?", "?"]}],
+    },
     "drift": {
         "findings": [{"kind": "?", "subject": "?", "object": "?", "severity": "?", "confidence": "?"}],
         "problems": [{"file": "?", "line": 1, "sentence": "?"}],
@@ -166,8 +173,9 @@ def test_answers_keep_their_lines(served: Served, question: str) -> None:
     def keeps(name: str) -> None:
         content = json.loads(json.dumps(ROWS[question]), object_hook=lambda row: fill(row, name))
         served.answers[question] = insight_pb2.AskResponse(answer_json=json.dumps(content))
+        command = ["thirdparties", "--by", "vendor"] if question == "vendors" else [question]
         subject = ["--", name] if question == "impact" else []
-        ended = run(question, "--aggregator", served.address, *subject)
+        ended = run(*command, "--aggregator", served.address, *subject)
         assert ended.status == 0
         assert is_plain(ended.stdout)
         more_lines = {"drift": 2}.get(question, 0)

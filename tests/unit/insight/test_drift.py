@@ -1,5 +1,6 @@
 """Each kind of drift where it is, and where it is not."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from plumbline.v1 import topology_pb2 as pb
 from aggregator.catalog.model import Declarations
 from aggregator.insight import ask
 from aggregator.insight.case import Answer, Case, Verdict
+from aggregator.resolve.vendors import Vendor, Vendors
 from tests.builders import (
     TO_SECONDS,
     api,
@@ -175,6 +177,93 @@ class TestUndeclaredThirdParty:
         )
         answer = drift(*self.PARTS, catalog=component("web") + observed)
         assert found(answer) == [("undeclared_third_party", WEB, "pay.example")]
+
+
+class TestAllowedVendors:
+    """Bank's names are known; api.pay.example is nobody's."""
+
+    ROWS = {"bank.example": Vendor("Bank", "payments")}  # noqa: RUF012 - a class of tests
+    PARTS = (
+        *(unit("web"), third_party("api.bank.example", "host"), third_party("api.pay.example", "host")),
+        *(call("alpha/web", "api.bank.example", requests=4), call("alpha/web", "api.pay.example", requests=3)),
+    )
+    DECLARED = component("web", dependsOn=["resource:bank", "resource:pay"], owner="team-web") + (
+        resource("bank", annotations={HOST: "api.bank.example"})
+        + resource("pay", annotations={HOST: "api.pay.example"})
+    )
+
+    def asked(self, *allowed: str, catalog: str | None = None, parts: Sequence[Any] = PARTS) -> Answer:
+        return ask(case(*parts, catalog=catalog, vendors=Vendors(self.ROWS, allowed=allowed)), "drift")
+
+    def why(self, answer: Answer) -> dict[tuple[str, str], list[str]]:
+        assert {one["kind"] for one in answer.content["findings"]} <= {"undeclared_third_party"}
+        return {(one["subject"], one["object"]): one["evidence"]["why"] for one in answer.content["findings"]}
+
+    def test_without_a_list_all_may_be_called(self) -> None:
+        assert self.why(self.asked(catalog=self.DECLARED)) == {}
+        (one, other) = self.asked(catalog=component("web")).content["findings"]
+        assert (one["object"], one["evidence"]["why"]) == ("api.bank.example", ["undeclared"])
+        assert (one["evidence"]["vendor"], one["evidence"]["category"]) == ("Bank", "payments")
+        assert (other["evidence"]["vendor"], other["evidence"]["category"]) == (None, None)
+
+    def test_a_declared_one_of_nobody_is_a_finding_and_one_of_an_allowed_vendor_is_none(self) -> None:
+        answer = self.asked("bank", catalog=self.DECLARED)
+        assert self.why(answer) == {(WEB, "api.pay.example"): ["vendor_not_allowed"]}
+        finding = only(answer)
+        assert (finding["severity"], finding["confidence"]) == ("high", "high")
+        assert (finding["evidence"]["requests"], finding["evidence"]["owner"]) == (3, "team-web")
+
+    def test_one_of_another_vendor_is_a_finding(self) -> None:
+        assert self.why(self.asked("other", catalog=self.DECLARED)) == {
+            (WEB, "api.bank.example"): ["vendor_not_allowed"],
+            (WEB, "api.pay.example"): ["vendor_not_allowed"],
+        }
+
+    def test_undeclared_and_not_allowed_is_one_finding_with_both_reasons(self) -> None:
+        assert self.why(self.asked("bank", catalog=component("web"))) == {
+            (WEB, "api.bank.example"): ["undeclared"],
+            (WEB, "api.pay.example"): ["undeclared", "vendor_not_allowed"],
+        }
+
+    def test_without_a_catalog_the_list_is_held_against_who_called(self) -> None:
+        answer = self.asked("bank")
+        assert self.why(answer) == {("alpha/web", "api.pay.example"): ["vendor_not_allowed"]}
+        evidence = only(answer)["evidence"]
+        assert (evidence["owner"], evidence["place"], evidence["requests"]) == (None, None, 3)
+        assert answer.verdict is Verdict.DONE
+        assert answer.content["reason"] == (
+            "Without a catalog only vendors that are not allowed are looked for: "
+            "start the aggregator with --catalog PATH."
+        )
+
+    def test_who_is_in_no_catalog_is_held_to_it_too(self) -> None:
+        parts = (*self.PARTS, unit("job"), call("alpha/job", "api.pay.example"))
+        answer = self.asked("bank", catalog=self.DECLARED, parts=parts)
+        found = [(one["kind"], one["subject"]) for one in answer.content["findings"] if one["object"]]
+        assert found == [("undeclared_third_party", "alpha/job"), ("undeclared_third_party", WEB)]
+
+    @pytest.mark.parametrize(
+        "harmless",
+        [
+            (external("203.0.113.9"), call("alpha/web", "203.0.113.9")),
+            (third_party("dns.example"), lookup("alpha/web", "dns.example")),
+            (third_party("old.example"), call("alpha/web", "old.example", class_=pb.EDGE_CLASS_PROBE)),
+            (unit("cart"), call("alpha/web", "alpha/cart")),
+        ],
+        ids=["an address", "a resolver", "a probe", "one of our own"],
+    )
+    def test_what_is_no_call_of_a_third_party_is_none(self, harmless: tuple[Any, ...]) -> None:
+        assert found(self.asked("bank", parts=(unit("web"), *harmless))) == []
+
+    def test_behind_a_proxy_it_is_the_clients_and_not_the_proxys(self) -> None:
+        parts = (
+            *(unit("web"), unit("proxy"), third_party("pay.example", "proxy"), call("alpha/proxy", "pay.example")),
+            call("alpha/web", "pay.example", port=3128, through=["alpha/proxy"]),
+        )
+        assert self.why(self.asked("bank", parts=parts)) == {("alpha/web", "pay.example"): ["vendor_not_allowed"]}
+
+    def test_while_nobody_watches_there_is_too_little_to_say(self) -> None:
+        assert self.asked("bank", parts=(host("alpha", stale=True, last_seen=900),)).verdict is Verdict.NOT_ENOUGH_SEEN
 
 
 class TestNotObserved:

@@ -64,8 +64,10 @@ def test_a_data_directory_that_cannot_be_used_ends_it_with_one_line(
     [
         {"catalog_default_owner": "a b"},
         {"http_security": ListenerSecurity(token_file=Path("/nonexistent/token"))},
+        {"vendors": Path("/nonexistent/vendors.yaml")},
+        {"allowed_vendors": ("Strpe",)},
     ],
-    ids=["owner", "token"],
+    ids=["owner", "token", "vendors", "allowed vendors"],
 )
 def test_wrong_use_ends_it_with_its_own_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: dict[str, Any]
@@ -73,6 +75,16 @@ def test_wrong_use_ends_it_with_its_own_status(
     status, lines = ended(capsys, Settings(data=tmp_path, **FREE | wrong))
     assert status == 2
     assert [line["event"] for line in lines] == ["aggregator_starting", "aggregator_failed"]
+
+
+def test_a_wrong_file_of_vendors_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "vendors.yaml"
+    file.write_text("# ours\nbank.test: [Bank]\n")
+    status, lines = ended(capsys, Settings(data=tmp_path / "data", vendors=file, **FREE))
+    assert status == 2
+    assert lines[-1]["reason"] == (
+        f"{file}:2: 'bank.test' needs a vendor and a category; write it like stripe.com: [Stripe, payments]."
+    )
 
 
 def test_what_was_damaged_and_what_was_restored_is_told(tmp_path: Path) -> None:
