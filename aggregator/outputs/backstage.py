@@ -18,6 +18,7 @@ from aggregator.insight.case import Case
 from aggregator.insight.edges import DNS
 from aggregator.insight.joining import host_name
 from aggregator.outputs.forms import ExportOptions, NothingToServe, Rendered
+from aggregator.resolve.vendors import Vendor
 
 # Of our own: what a portal learns from us can never take the place of what a person declared.
 NAMESPACE = "runtime"
@@ -25,6 +26,8 @@ MAX_ENTITIES = 5000
 NAME_SOURCE_ANNOTATION = "plumbline.dev/name-source"
 AMBIGUOUS_ANNOTATION = "plumbline.dev/ambiguous"
 DECLARED_AS_ANNOTATION = "plumbline.dev/declared-as"
+VENDOR_ANNOTATION = "plumbline.dev/vendor"
+CATEGORY_ANNOTATION = "plumbline.dev/category"
 
 Entity: TypeAlias = dict[str, Any]
 
@@ -39,6 +42,7 @@ class ThirdParty:
     ambiguous: bool
     declared_as: str
     callers: frozenset[str]
+    vendor: Vendor | None = None
 
 
 class Feed:
@@ -69,7 +73,13 @@ class Feed:
 
 def entity_of(third_party: ThirdParty) -> Entity:
     """The entity as plain values: mappings, lists and texts."""
-    optional = {DECLARED_AS_ANNOTATION: third_party.declared_as, NAME_SOURCE_ANNOTATION: third_party.name_source}
+    vendor = third_party.vendor
+    optional = {
+        DECLARED_AS_ANNOTATION: third_party.declared_as,
+        NAME_SOURCE_ANNOTATION: third_party.name_source,
+        VENDOR_ANNOTATION: vendor.name if vendor else "",
+        CATEGORY_ANNOTATION: vendor.category if vendor else "",
+    }
     annotations = {
         HOST_ANNOTATION: third_party.host,
         OBSERVED_ANNOTATION: "true",
@@ -113,7 +123,9 @@ def _third_parties(case: Case, default_owner: str) -> Iterator[ThirdParty]:
         declared_as = entity_of_node.get(first.id, "")
         owner = _owner(case, declared_as) or default_owner
         is_ambiguous = any(node.ambiguous for node in same)
-        yield ThirdParty(host, owner, first.name_source, is_ambiguous, declared_as, frozenset(callers - {declared_as}))
+        callers -= {declared_as}
+        vendor = case.vendor_of(first)
+        yield ThirdParty(host, owner, first.name_source, is_ambiguous, declared_as, frozenset(callers), vendor)
 
 
 def _calls(case: Case, node: Node) -> Iterator[str]:

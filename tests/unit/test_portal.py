@@ -9,6 +9,7 @@ from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.outputs.backstage import MAX_ENTITIES, NAMESPACE, Feed, entity_name
 from aggregator.outputs.forms import ExportOptions, Rendered
+from aggregator.resolve.vendors import Vendor, Vendors
 from tests.builders import call, case, component, entity, third_party, unit
 from tests.portal.portal import HERE, verdict
 
@@ -73,6 +74,22 @@ def test_hostile_and_extreme_names() -> None:
     assert {one["metadata"]["annotations"]["plumbline.dev/host"] for one in found} == set(HOSTS.values())
     assert {tuple(one["spec"]["dependencyOf"]) for one in found} == {("component:default/cart",)}
     assert {one["metadata"]["namespace"] for one in found} == {NAMESPACE}
+
+
+def test_whose_a_third_party_is_in_any_writing() -> None:
+    """All that a file of vendors may say."""
+    texts = ["Stripe", "Let's Encrypt", "7", "true", "null", "a: b # c", "\u4f8b\u3048", "{{ x }}", "x" * 100]
+    rows = {f"host-{number}.example": Vendor(text, text) for number, text in enumerate(texts)}
+    parts: list[pb.Node | pb.Edge] = [unit("cart")]
+    for host in rows:
+        parts += [third_party(host), call("alpha/cart", host)]
+    rendered = Feed(ExportOptions())(case(*parts, vendors=Vendors(rows)))
+    assert verdict(rendered.content) == (len(rows), [])
+    assert rendered.left_out == ()
+    found = [one["metadata"]["annotations"] for one in entities(rendered)]
+    assert {(one["plumbline.dev/vendor"], one["plumbline.dev/category"]) for one in found} == {
+        (text, text) for text in texts
+    }
 
 
 def test_names_that_are_one_when_shortened_stay_two() -> None:

@@ -15,6 +15,7 @@ from aggregator.outputs import backstage
 from aggregator.outputs.backstage import Feed
 from aggregator.outputs.forms import ExportOptions, NothingToServe, Rendered
 from aggregator.outputs.registry import EXPORTS, HTTP_ROUTES, open_exports
+from aggregator.resolve.vendors import Vendor, Vendors
 from tests.builders import call, case, component, entity, external, host, lookup, third_party, unit
 
 
@@ -99,6 +100,16 @@ def test_a_declared_third_party_has_its_declared_owner_and_says_what_it_is() -> 
     (served,) = yaml.safe_load_all(feed()(seen).content)
     assert served["spec"]["owner"] == "group:finance/payments"
     assert served["metadata"]["annotations"]["plumbline.dev/declared-as"] == "resource:default/bank"
+
+
+def test_it_says_whose_a_third_party_is_and_what_for() -> None:
+    known = Vendors({"pay.test": Vendor("Let's \u201cPay\u201d", "e-mail")})
+    parts = [part for name in ("api.pay.test", "b.test") for part in (third_party(name), call("alpha/cart", name))]
+    (known_one, other) = yaml.safe_load_all(feed()(case(unit("cart"), *parts, vendors=known)).content)
+    annotations = known_one["metadata"]["annotations"]
+    assert annotations["plumbline.dev/vendor"] == "Let's \u201cPay\u201d"
+    assert annotations["plumbline.dev/category"] == "e-mail"
+    assert not {"plumbline.dev/vendor", "plumbline.dev/category"} & other["metadata"]["annotations"].keys()
 
 
 def test_one_third_party_of_several_clusters_is_one_entity() -> None:
