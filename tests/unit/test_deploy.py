@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from agent.rights import READING, WATCHING
+from aggregator.catalog.vendors import SHIPPED
 from cli.__main__ import plumb
 
 TREE = Path(__file__).parents[2]
@@ -131,6 +132,7 @@ def test_an_install_lays_out_what_the_units_start(tmp_path: Path) -> None:
     assert (tmp_path / "usr/local/bin/plumb").readlink() == Path("/opt/plumbline/.venv/bin/plumb")
     home = tmp_path / "opt" / "plumbline"
     assert (home / "scripts" / "setup").exists() and (home / "protos" / "plumbline" / "v1").is_dir()
+    assert (home / "aggregator" / "catalog" / "vendors.yaml").read_bytes() == SHIPPED.read_bytes()
     for unit in UNITS:
         assert (tmp_path / "etc/systemd/system" / unit.name).read_text() == unit.read_text()
         assert "/opt/plumbline/.venv/bin/plumb " in unit.read_text()
