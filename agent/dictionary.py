@@ -26,6 +26,7 @@ _MEANING_IDLE_NS = 24 * 3600 * _SECOND_NS
 # Definitions that are kept at most, also while nobody takes them. What is new then counts as (other).
 MOST_FLOWS = 65_536
 MOST_NAMES = 65_536
+_COLUMNS = ROW.names or ()
 
 
 class IdTable:
@@ -49,10 +50,17 @@ class IdTable:
 
     def endpoint(self, key: int) -> int:
         """0 when the key is not there."""
+        return self._one(key, "endpoint")
+
+    def value(self, key: int) -> int:
+        """0 when the key is not there."""
+        return self._one(key, "value")
+
+    def _one(self, key: int, column: str) -> int:
         if key in self._new:
-            return int(self._new[key][2])
+            return int(self._new[key][_COLUMNS.index(column)])
         at = int(np.searchsorted(self.rows["key"], np.uint64(key)))
-        return int(self.rows["endpoint"][at]) if at < len(self.rows) and self.rows["key"][at] == key else 0
+        return int(self.rows[column][at]) if at < len(self.rows) and self.rows["key"][at] == key else 0
 
     def settled(self) -> Rows:
         """Every row."""
@@ -83,6 +91,7 @@ class Dictionary:
         self._names = IdTable()
         self._flow_ids: dict[bytes, int] = {}
         self._name_ids: dict[tuple[NameKind, str], int] = {}
+        self._texts: dict[int, str] = {}  # of the same
         self._next_flow = 1
         self._next_name = FIRST_NAME_ID
         self._new_flows: list[FlowDefinition] = []
@@ -105,7 +114,7 @@ class Dictionary:
 
     def learn_flow(self, flow: KernelFlow, endpoint: int, now_ns: int) -> int:
         """The contract's id. Flows of the kernel that differ in nothing that leaves the host share one."""
-        definition = _definition(flow, endpoint)
+        definition = _definition(flow, endpoint, self._text_of(flow.server_name))
         key = definition.SerializeToString(deterministic=True)
         flow_id = self._flow_ids.get(key)
         if flow_id is None:
@@ -123,10 +132,14 @@ class Dictionary:
             self.names_refused += 1
         elif known is None:
             known, self._next_name = self._next_name, self._next_name + 1
-            self._name_ids[kind, text] = known
+            self._name_ids[kind, text], self._texts[known] = known, text
             self._new_names.append(NameDefinition(id=known, kind=kind, text=text))
         self._names.add(name_id, known, 0, now_ns)
         return known
+
+    def _text_of(self, name_id: int) -> str:
+        """Of a kernel's name, "" for one that is not known: it is announced before what is called so."""
+        return self._texts.get(self._names.value(name_id), "") if name_id else ""
 
     def endpoint_of(self, flow_id: int) -> int:
         """Of a kernel's flow; 0 when that is not known."""
@@ -201,6 +214,7 @@ class Dictionary:
         self._flows.rows = np.sort(flows[flows["value"] > 0], order="key")
         self._new_names += meanings.notes.names
         self._name_ids = {(one.kind, one.text): one.id for one in meanings.notes.names}
+        self._texts = {one.id: one.text for one in meanings.notes.names}
         self._next_name = max([FIRST_NAME_ID, *(known + 1 for known in self._name_ids.values())])
         defined = np.array([OTHER_NAME, *self._name_ids.values()], np.uint32)
         self._names.rows = np.sort(meanings.names[np.isin(meanings.names["value"], defined)], order="key")
@@ -241,6 +255,7 @@ class Dictionary:
         self._flow_ids = {key: known for key, known in self._flow_ids.items() if known in used}
         used = set(self._names.rows["value"].tolist())
         self._name_ids = {key: known for key, known in self._name_ids.items() if known in used}
+        self._texts = {known: text for (_, text), known in self._name_ids.items()}
 
     def endpoints(self) -> Iterable[int]:
         """Ids of endpoints that flows belong to."""
@@ -257,7 +272,7 @@ class Dictionary:
         return np.where(kernel_ids == NO_NAME, NO_NAME, np.where(kernel_ids == OTHER_NAME, OTHER_NAME, named))
 
 
-def _definition(flow: KernelFlow, endpoint: int) -> FlowDefinition:
+def _definition(flow: KernelFlow, endpoint: int, server_name: str) -> FlowDefinition:
     asked = flow.asked_address != NO_ADDRESS or flow.asked_port != 0
     return FlowDefinition(
         endpoint=endpoint,
@@ -268,4 +283,5 @@ def _definition(flow: KernelFlow, endpoint: int) -> FlowDefinition:
         transport=flow.transport,  # type: ignore[arg-type]
         asked_address=flow.asked_address if asked else b"",
         asked_port=flow.asked_port,
+        server_name=server_name,
     )

@@ -32,6 +32,7 @@ class KernelFlow:
     asked_address: bytes  # before translation; zero where it equals the peer
     asked_port: int
     netns_cookie: int = 0  # the kernel's, of the socket's network namespace; 0: it did not tell
+    server_name: int = 0  # id of the name by which a client's TLS hello calls the server; 0: none
 
 
 # What found no room of its own: the kernel's catch-all, and what is known of it.

@@ -67,6 +67,7 @@ class Flow(NamedTuple):
     transport: int
     asked_address: bytes
     asked_port: int
+    server_name: str = ""  # by which a client's TLS hello called it
     far_endpoint: int = AS_TIME_TELLS  # whose the peer's address was, once that is settled
 
 

@@ -73,6 +73,23 @@ static __always_inline void count_segment(struct connection *c, struct flow_coun
     note_protocol(counts, c->protocol);
 }
 
+/* What a client did before it had a flow: it has one when it has said whom it means, or by its end. A connect that still
+ * may fail is none yet. */
+static __always_inline void count_unsaid(struct connection *c, struct flow_counts *counts, u32 state) {
+  c->waits = 0;
+  if (state != BPF_TCP_SYN_SENT && !c->counted) {
+    c->counted = 1;
+    lock_xadd(&counts->connections, 1);
+  }
+  if (c->unsaid_packets) {
+    lock_xadd(&counts->bytes_sent, c->unsaid_bytes);
+    lock_xadd(&counts->packets_sent, c->unsaid_packets);
+  }
+  if (c->unsaid_retransmits)
+    lock_xadd(&counts->retransmits, c->unsaid_retransmits);
+  c->unsaid_bytes = c->unsaid_packets = c->unsaid_retransmits = 0;
+}
+
 static __always_inline u32 begin_counting(struct connection *c, struct packet *p, struct bpf_sock *sk) {
   struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
   if (!tcp)

@@ -32,7 +32,7 @@ static __always_inline u64 flow_from_callback(struct bpf_sock_ops *op, struct co
   u64 local[2], peer[2];
   fill_from_callback(op, local, peer);
   u16 port = c->role == ROLE_SERVER ? op->local_port : bpf_ntohl(op->remote_port);
-  c->flow = connection_flow(c, settings, local, peer, port);
+  c->flow = connection_flow(c, settings, local, peer, port, 0);
   return c->flow;
 }
 
@@ -207,12 +207,15 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
     error = socket_error(sk, settings);
   if (before == BPF_TCP_ESTABLISHED)
     note_ended_by(c, after, error);
-  if (after != BPF_TCP_CLOSE || (before != BPF_TCP_SYN_SENT && !c->counted))
+  u32 is_silent_client = c->role == ROLE_CLIENT && c->sequenced && !c->adopted;   /* or a listener, or older than the agent */
+  if (after != BPF_TCP_CLOSE || (before != BPF_TCP_SYN_SENT && !c->counted && !is_silent_client))
     return;
   int generation = generation_of(settings);
   struct flow_counts *counts = counts_of(generation, flow_from_callback(op, c, settings));
   if (!counts)
     return;
+  if (c->role == ROLE_CLIENT)
+    count_unsaid(c, counts, before);
   if (before == BPF_TCP_SYN_SENT) {
     connect_failed(c, counts, error);
     if (c->protocol == PROTOCOL_HTTP)
@@ -230,8 +233,8 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
   http_closed(sk, c, is_client ? received : sent_unread(op, c), generation);
 }
 
+/* A client's is counted when it has a flow, which it may have here only by fast open. */
 static __always_inline void on_established(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
-  u64 flow = flow_from_callback(op, c, settings);
   if (!c->sequenced) {   /* data may have come before us on another CPU, or gone with the SYN */
     c->next_out = c->matters[1] = op->snd_nxt;
     c->next_in = c->matters[0] = op->rcv_nxt;
@@ -239,7 +242,8 @@ static __always_inline void on_established(struct bpf_sock_ops *op, struct conne
   } else if (c->role == ROLE_CLIENT && c->next_in - op->rcv_nxt >= EARLY_REACH) {   /* else answers by fast open were read already */
     c->next_in = c->matters[0] = op->rcv_nxt;
   }
-  struct flow_counts *counts = c->counted ? 0 : counts_of(generation_of(settings), flow);
+  u64 flow = c->role == ROLE_CLIENT ? c->flow : flow_from_callback(op, c, settings);
+  struct flow_counts *counts = c->counted || !flow ? 0 : counts_of(generation_of(settings), flow);
   if (!counts)
     return;
   c->counted = 1;
@@ -250,6 +254,8 @@ static __always_inline void on_retransmit(struct bpf_sock_ops *op, struct connec
   struct flow_counts *counts = c->flow ? counts_of(generation_of(settings), c->flow) : 0;
   if (counts)
     lock_xadd(&counts->retransmits, op->args[1]);
+  else
+    c->unsaid_retransmits += op->args[1];
 }
 
 static __always_inline void on_listen(struct bpf_sock_ops *op, struct connection *c) {

@@ -63,7 +63,10 @@ struct connection {
   u8 reading[2];           /* ingress, egress: enum reading */
   u32 reader;              /* whether a CPU reads the peer's bytes now (ordering.c) */
   u8 begins_again;         /* at its next segment its HTTP parser starts anew: it is older than the agent */
-  u8 reserved[4];
+  u8 waits;                /* a client's, which has begun a TLS hello: it has no flow before the name in it was read */
+  u16 unsaid_packets;      /* sent, and retransmitted, before it had a flow */
+  u32 unsaid_bytes;
+  u32 unsaid_retransmits;
 };
 SOCKET_STORAGE(connections, struct connection, BPF_F_CLONE);
 
@@ -192,7 +195,7 @@ BPF_RINGBUF_OUTPUT(announcements, 64);
 
 /* The programs that entry programs call, by enum parser. Written by the loader. */
 enum parser {
-  PARSER_HTTP_RECEIVED, PARSER_DNS, KEEP_EARLY, REPLAY_EARLY, REPLAY_HTTP, PARSER_HTTP_SENT,
+  PARSER_HTTP_RECEIVED, PARSER_DNS, KEEP_EARLY, REPLAY_EARLY, REPLAY_HTTP, PARSER_HTTP_SENT, PARSER_TLS_HELLO,
   PARSER_COUNT = 8,
 };
 BPF_PROG_ARRAY(parsers_by_protocol, PARSER_COUNT);

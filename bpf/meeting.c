@@ -71,26 +71,50 @@ static __always_inline void learn_role(struct connection *c, struct bpf_sock *sk
 }
 
 static __always_inline void begin_flow(struct connection *c, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
-                                       struct control *settings, int generation) {
+                                       u64 server_name, struct control *settings, int generation) {
   u64 cgroup_id = bpf_sk_cgroup_id(sk);
   if (cgroup_id)
     c->cgroup_id = cgroup_id;
   c->netns_cookie = NETNS_OF_PACKET(skb, c->netns_cookie);
   u16 port = c->role == ROLE_SERVER ? p->local_port : p->peer_port;
-  c->flow = connection_flow(c, settings, p->local_address, p->peer_address, port);
-  if (!c->adopted)
+  c->flow = connection_flow(c, settings, p->local_address, p->peer_address, port, server_name);
+  if (!c->adopted && c->role != ROLE_CLIENT)
     return;
   struct flow_counts *counts = counts_of(generation, c->flow);
-  if (counts)
+  if (!counts)
+    return;
+  if (c->adopted)
     lock_xadd(&counts->adopted, 1);
+  else
+    count_unsaid(c, counts, sk->state);
 }
 
-/* A connection's first packet, and each while nobody knows who opened it. */
+/* Whether a client's first byte may be that of a TLS hello: then it has no flow before that has been read. */
+static __always_inline u32 begins_hello(struct connection *c, struct __sk_buff *skb, struct packet *p) {
+  u8 first = 0;
+  if (c->role != ROLE_CLIENT || c->adopted || !p->egress || c->protocol != PROTOCOL_UNKNOWN)
+    return 0;
+  if (bpf_skb_load_bytes(skb, p->payload_offset, &first, 1) || first != TLS_HANDSHAKE)
+    return 0;
+  c->protocol = PROTOCOL_TLS;
+  c->matters[1] = p->sequence;
+  return 1;
+}
+
+/* Whether nobody can say yet whom a client means: it has said nothing. */
+static __always_inline u32 is_silent_client(struct connection *c, struct packet *p) {
+  return c->role == ROLE_CLIENT && !c->adopted && !p->payload_length && !(p->flags & TCP_FIN);
+}
+
+/* A connection's first packet, and each while nobody knows who opened it, or whom a client means. */
 static __always_inline void meet_connection(struct connection *c, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
                                             struct control *settings, int generation) {
   read_addresses(skb, p);
   if (!c->role)
     learn_role(c, sk, p, settings);
-  if (!c->flow)
-    begin_flow(c, skb, sk, p, settings, generation);
+  if (c->flow)
+    return;
+  c->waits = p->egress && p->payload_length && (c->waits || begins_hello(c, skb, p));
+  if (!c->waits)
+    begin_flow(c, skb, sk, p, 0, settings, generation);
 }

@@ -2,6 +2,7 @@
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define TLS_HANDSHAKE 22
 #define TCP_FIN 1
 #define TCP_SYN 2
 
@@ -155,7 +156,7 @@ static __always_inline void note_peer(struct flow *flow, const u64 *peer, struct
 }
 
 static __always_inline u64 connection_flow(struct connection *c, struct control *settings, const u64 *local,
-                                           const u64 *peer, u16 port) {
+                                           const u64 *peer, u16 port, u64 server_name) {
   struct flow flow = {};
   flow.cgroup_id = c->cgroup_id;
   flow.netns_cookie = c->netns_cookie;
@@ -167,6 +168,7 @@ static __always_inline u64 connection_flow(struct connection *c, struct control 
     flow.asked_port = c->asked_port;
   }
   note_command(&flow, c->command);
+  flow.server_name = server_name;
   flow.port = port;
   flow.role = c->role;
   note_peer(&flow, peer, settings);

@@ -104,6 +104,21 @@ static __always_inline void note_first_answer(struct connection *c, struct bpf_s
     c->next_in = c->matters[0] = p->sequence;
 }
 
+/* What a client sends before it has a flow. Its parser gives it one. */
+static __always_inline void on_hello(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct packet *p) {
+  if (!c->sequenced && !begin_counting(c, p, sk))
+    return;
+  u32 end = p->sequence + p->payload_length, fresh = end - c->next_out;
+  if (AFTER(end, c->next_out)) {
+    c->unsaid_bytes += fresh < p->payload_length ? fresh : p->payload_length;
+    c->next_out = end;
+  }
+  c->unsaid_packets++;
+  if (!c->turn_start_ns)
+    c->turn_start_ns = bpf_ktime_get_ns();
+  call_reader(skb, p, CB_EGRESS, PARSER_TLS_HELLO);
+}
+
 static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress, struct control *s) {
   struct packet p;
   if (!read_packet(skb, IPPROTO_TCP, egress, &p))
@@ -114,7 +129,7 @@ static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *s
   if (!c)
     return;
   int generation = generation_of(s);
-  if (RARE(!c->role || !c->flow))
+  if (RARE(!c->role || !c->flow) && !is_silent_client(c, &p))
     meet_connection(c, skb, sk, &p, s, generation);
   if (RARE(c->begins_again))
     http_begin_again(sk, c);
@@ -127,6 +142,10 @@ static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *s
       read_first(skb, sk, c, &p, s);
     else if (c->early)
       read_on(skb, c, &p);
+    return;
+  }
+  if (RARE(c->waits)) {
+    on_hello(skb, sk, c, &p);
     return;
   }
   u32 flags = begin_reading(c, sk, skb, &p, s);

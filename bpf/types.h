@@ -24,6 +24,7 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
   X(early_evicted)        /* early bytes gave way to those of other sockets */ \
   X(segment_contended)    /* another CPU was too long at the same socket: a segment was counted, not read */ \
   X(ring_full)            /* an announcement found no room; it is made again */ \
+  X(hello_unread)         /* a TLS hello that was not read to the name in it */ \
   X(http_gap)             /* bytes of a message's head were missed: requests unknown until the next boundary */ \
   X(http_lines)           /* more lines in one segment than are read at once: the rest of it was missed */ \
   X(http_requests)        /* requests whose answer could not be told from another after a gap */ \
@@ -93,6 +94,7 @@ struct flow {
   u64 peer_address[2];
   u64 asked_address[2];    /* before translation; zero where it equals the peer */
   char command[16];        /* empty for cgroups that have a name */
+  u64 server_name;         /* id of the name by which a client's TLS hello calls the server; 0: it said none */
   u16 port;
   u16 asked_port;
   u8 role;

@@ -63,6 +63,7 @@ def kernel_flow(flow_id: int, row: Any, process_id: int) -> KernelFlow:
         asked_address=row["asked_address"].tobytes(),
         asked_port=int(row["asked_port"]),
         netns_cookie=int(row["netns_cookie"]),
+        server_name=int(row["server_name"]),
     )
 
 

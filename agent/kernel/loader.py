@@ -33,7 +33,15 @@ from agent.kernel.tracepoints import TRACEPOINTS, attach_tracepoints, check_trac
 from agent.records import FLOW_OTHER, KernelRefused, Offer
 
 # One row a parser: its function, at its place among `enum parser`.
-_PARSERS = ("parse_http_received", "parse_dns", "keep_early", "replay_early", "replay_http", "parse_http_sent")
+_PARSERS = (
+    "parse_http_received",
+    "parse_dns",
+    "keep_early",
+    "replay_early",
+    "replay_http",
+    "parse_http_sent",
+    "parse_tls_hello",
+)
 PARSERS = {name: place for place, name in enumerate(_PARSERS)}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}
 

@@ -21,6 +21,7 @@ PARTS = (
     "connection.c",
     "meeting.c",
     "recognition.c",
+    "protocols/tls.c",
     "datagrams.c",
     "traffic.c",
     "oom.c",

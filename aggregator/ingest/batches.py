@@ -180,6 +180,7 @@ class Ingest:
             transport=flow.transport,
             asked_address=flow.asked_address,
             asked_port=flow.asked_port,
+            server_name=flow.server_name,
         )
         if flows.known(value) is None and len(flows) >= self._max_flows:
             # One for all that has no room: it keeps their sums.

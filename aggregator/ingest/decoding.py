@@ -159,7 +159,8 @@ def _check_ports(*ports: Iterable[int]) -> None:
 
 
 def _check_texts(batch: Batch) -> None:
-    texts = [name.text for name in batch.names] + [answer.name for answer in batch.dns_answers]
+    texts = [one.text for one in batch.names] + [one.name for one in batch.dns_answers]
+    texts += [one.server_name for one in batch.flow_definitions]
     _check_lengths(texts, _LONGEST_TEXT_BYTES)
     for one in batch.endpoints:
         _check_lengths((one.pod_uid, one.container_id, one.unit, one.command), _LONGEST_IDENTITY_BYTES)

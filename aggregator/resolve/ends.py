@@ -236,7 +236,7 @@ class Resolver:
             found.target[one] = self.ends.id_of(self._strangers.bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
             found.outside[one] = True
-            found.target[one] = self.ends.id_of(self._strangers.outside(value.endpoint, value.peer_address))
+            found.target[one] = self.ends.id_of(self._strangers.outside(value))
 
     def _resolve_server(self, found: Columns, one: int, time_ns: int, age_ns: int) -> None:
         value = self._tables.flows.values[one]

@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.records import End, text_of
+from aggregator.records import End, Flow, text_of
 from aggregator.resolve.asking import outside_name
-from aggregator.resolve.names import DnsMemory
+from aggregator.resolve.names import DnsMemory, host_name
 from aggregator.resolve.ownership import Ownership
 from aggregator.resolve.places import Place, is_loopback
 from aggregator.resolve.services import Services
@@ -35,8 +35,13 @@ class Strangers:
         plain = parsed.ipv4_mapped or parsed
         return any(plain in network for network in self._inside if network.version == plain.version)
 
-    def outside(self, endpoint: int, address: bytes) -> End:
-        """As this endpoint was told that it is called."""
+    def outside(self, value: Flow) -> End:
+        """As this client called it by TLS, else as it was told that it is called."""
+        endpoint, address = value.endpoint, value.peer_address
+        said = host_name(value.server_name)
+        if said:
+            text = outside_name(self._services, said)
+            return End(text, pb.NODE_KIND_THIRD_PARTY, text, self._cluster, name_source="sni")
         name = self._dns.name_of(endpoint, address)
         if name is None:
             return self.bare(address, pb.NODE_KIND_EXTERNAL)

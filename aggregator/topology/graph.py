@@ -24,7 +24,7 @@ from aggregator.topology.via import asked_of_many
 
 _SECOND_NS = 1_000_000_000
 # What a client asked for says more than what its resolver said of an address.
-_BY_TRUST = ("proxy", "host", "", "dns")
+_BY_TRUST = ("proxy", "sni", "host", "", "dns")
 
 
 def edges_of(

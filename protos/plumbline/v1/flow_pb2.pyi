@@ -222,7 +222,7 @@ class LocalEndpoint(_message.Message):
     def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[EndpointKind, str]] = ..., pod_uid: _Optional[str] = ..., container_id: _Optional[str] = ..., unit: _Optional[str] = ..., command: _Optional[str] = ..., cgroup_path: _Optional[str] = ..., network_namespace: _Optional[int] = ...) -> None: ...
 
 class FlowDefinition(_message.Message):
-    __slots__ = ("id", "endpoint", "local_address", "peer_address", "port", "role", "transport", "asked_address", "asked_port")
+    __slots__ = ("id", "endpoint", "local_address", "peer_address", "port", "role", "transport", "asked_address", "asked_port", "server_name")
     ID_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     LOCAL_ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -232,6 +232,7 @@ class FlowDefinition(_message.Message):
     TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     ASKED_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ASKED_PORT_FIELD_NUMBER: _ClassVar[int]
+    SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
     id: int
     endpoint: int
     local_address: bytes
@@ -241,7 +242,8 @@ class FlowDefinition(_message.Message):
     transport: Transport
     asked_address: bytes
     asked_port: int
-    def __init__(self, id: _Optional[int] = ..., endpoint: _Optional[int] = ..., local_address: _Optional[bytes] = ..., peer_address: _Optional[bytes] = ..., port: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., transport: _Optional[_Union[Transport, str]] = ..., asked_address: _Optional[bytes] = ..., asked_port: _Optional[int] = ...) -> None: ...
+    server_name: str
+    def __init__(self, id: _Optional[int] = ..., endpoint: _Optional[int] = ..., local_address: _Optional[bytes] = ..., peer_address: _Optional[bytes] = ..., port: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., transport: _Optional[_Union[Transport, str]] = ..., asked_address: _Optional[bytes] = ..., asked_port: _Optional[int] = ..., server_name: _Optional[str] = ...) -> None: ...
 
 class NameDefinition(_message.Message):
     __slots__ = ("id", "kind", "text")
