@@ -1,4 +1,4 @@
-"""TLS on the real kernel: a client's flow is called by the name in its hello, however that comes; every byte is in one flow."""
+"""TLS on the real kernel: the name in a client's hello is its flow's, however that comes; each byte is in one flow."""
 
 import random
 import socket
@@ -112,7 +112,7 @@ def test_a_client_s_flow_has_the_name_in_its_hello(wire: Wire, family: socket.Ad
 
 def test_an_address_with_two_names_is_two_flows(wire: Wire) -> None:
     wire.counted()
-    sent = Counter({name: 0 for name in ("one.example", "two.example")})
+    sent = Counter(dict.fromkeys(("one.example", "two.example"), 0))
     for _ in range(5):
         for at, name in enumerate(sent):
             sent[name] += tell(real_hello(name), more=bytes(100 + at))
@@ -174,7 +174,7 @@ def test_a_hello_of_any_shape(wire: Wire, shape: str, said: bytes) -> None:
     wire.counted()
     sent = tell(*(said[at : at + 1400] for at in range(0, len(said), 1400)))
     (found,) = by_name(wire, seen := wire.counted()).items()
-    assert found[0] == NAME or shape == "as long as may be" and len(found[0]) == LONGEST
+    assert found[0] == NAME or (shape == "as long as may be" and len(found[0]) == LONGEST)
     assert found[1] == Named(1, 1, sent, True)
     assert seen.lost == {}
 
@@ -236,7 +236,7 @@ def test_a_name_that_is_none(wire: Wire, name: bytes) -> None:
 
 
 def test_bytes_at_random_after_the_first(wire: Wire) -> None:
-    dice = random.Random(7)  # noqa: S311
+    dice = random.Random(7)
     wire.counted()
     sent = connections = 0
     for _ in range(200):

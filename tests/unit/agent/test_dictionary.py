@@ -42,6 +42,16 @@ def test_flows_that_differ_in_a_command_only_are_one_outside() -> None:
     assert dictionary.endpoint_of(5) == 0
 
 
+def test_a_flow_is_told_with_the_name_that_its_client_said() -> None:
+    dictionary = Dictionary()
+    dictionary.learn_name(7, NAME_KIND_HOST, "a.test", 0)
+    for kernel_id, name in ((BIG, 7), (BIG + 1, 8), (BIG + 2, 0)):
+        dictionary.learn_flow(flow(kernel_id, server_name=name), 1, 0)
+    flows, _ = dictionary.take_new()
+    # One whose name never came is as one without.
+    assert [(one.id, one.server_name) for one in flows] == [(1, "a.test"), (2, "")]
+
+
 def test_rows_are_translated_and_unknown_flows_are_told() -> None:
     dictionary = Dictionary()
     dictionary.learn_flow(flow(BIG), 1, 0)

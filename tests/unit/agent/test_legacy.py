@@ -81,5 +81,8 @@ def test_a_successor_knows_what_the_ids_mean_and_tells_it_all_again() -> None:
     assert requests["name"].tolist() == [names[0].id]
     # Two connections of the first one are still open: it is not struck while they are.
     assert heir.rows()[0]["open"].tolist() == [2, 0, 0]
+    # A name that the kernel will not announce again is known.
+    heir.learn_flow(flow(BIG + 51, port=98, server_name=BIG + 10), 1, 0)
+    assert heir.take_new()[0][-1].server_name == "/cart/*"
     # What is new gets an id that nothing has had.
     assert heir.learn_flow(flow(BIG + 50, port=99), 1, 0) not in {one.id for one in told}

@@ -115,8 +115,11 @@ class Agent:
 
     # --- what they did ---
 
-    def calls(self, client: int, peer: str, port: int, requests: int = 0, local: str = "", **more: int) -> None:
-        self._exchanged(flow.ROLE_CLIENT, client, peer, port, requests, local, more)
+    def calls(
+        self, client: int, peer: str, port: int, requests: int = 0, local: str = "", said: str = "", **more: int
+    ) -> None:
+        """`said`: the name in its TLS hello."""
+        self._exchanged(flow.ROLE_CLIENT, client, peer, port, requests, local, more, said)
 
     def serves(self, server: int, peer: str, port: int, requests: int = 0, local: str = "", **more: int) -> None:
         self._exchanged(flow.ROLE_SERVER, server, peer, port, requests, local, more)
@@ -131,11 +134,19 @@ class Agent:
         self._exchanged(flow.ROLE_UNSPECIFIED, endpoint, peer, port, 0, "", more)
 
     def _exchanged(
-        self, role: int, endpoint: int, peer: str, port: int, requests: int, local: str, more: Mapping[str, int]
+        self,
+        role: int,
+        endpoint: int,
+        peer: str,
+        port: int,
+        requests: int,
+        local: str,
+        more: Mapping[str, int],
+        said: str = "",
     ) -> None:
         local_address = address(local) if local else (self.addresses[0] if self.addresses else bytes(16))
         transport = more.get("transport", flow.TRANSPORT_TCP)
-        key = ("flow", role, endpoint, peer, port, local_address, transport)
+        key = ("flow", role, endpoint, peer, port, local_address, transport, said)
         if key not in self._ids:
             self._ids[key] = len(self._ids) + 1
             self.message.flow_definitions.add(
@@ -146,6 +157,7 @@ class Agent:
                 port=port,
                 role=role,
                 transport=transport,
+                server_name=said,
             )
         counts = {name: value for name, value in more.items() if name in wire.FLOW_TYPES}
         self.flows.append({"flow": self._ids[key], "connections": 1, **counts})

@@ -62,6 +62,31 @@ def test_the_host_asked_for_says_it_best_and_connections_follow_most_requests(wo
     assert {node.name_source for node in world.nodes().values()} == {"", "host"}
 
 
+def test_the_name_in_a_hello_says_more_than_dns_and_each_is_one_third_party(world: World) -> None:
+    alpha = world.agent("alpha", "10.0.0.1")
+    web = alpha.unit("web")
+    alpha.told(web, "cdn.test", PEER)
+    for said, count in (("a.test", 3), ("B.test.", 4), ("b.test", 1), ("not a name", 2), ("192.0.2.7", 1), ("", 1)):
+        alpha.calls(web, PEER, 443, connections=count, said=said)
+    alpha.calls(web, "192.0.2.8", 443, connections=5, said="a.test")
+    alpha.tells()
+    connections = {pair: edge.connections for pair, edge in world.edges().items()}
+    assert connections == {("alpha/web", "a.test"): 8, ("alpha/web", "b.test"): 5, ("alpha/web", "cdn.test"): 4}
+    sources = {
+        name: (node.name_source, node.ambiguous) for name, node in world.nodes().items() if name in "a.test b.test"
+    }
+    assert sources == {"a.test": ("sni", False), "b.test": ("sni", False)}
+
+
+def test_what_a_client_calls_one_of_ours_by_tls_is_no_third_party(world: World) -> None:
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    beta.listens(beta.unit("shop"), "10.0.0.2", 443)
+    alpha.calls(alpha.unit("web"), "10.0.0.2", 443, connections=2, said="shop.test")
+    alpha.tells()
+    beta.tells()
+    assert {pair: edge.connections for pair, edge in world.edges().items()} == {("alpha/web", "beta/shop"): 2}
+
+
 def test_a_host_that_is_no_name_leaves_what_dns_said(world: World) -> None:
     alpha = world.agent("alpha", "10.0.0.1")
     web = alpha.unit("web")
