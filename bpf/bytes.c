@@ -76,7 +76,7 @@ static __always_inline void count_segment(struct connection *c, struct flow_coun
 /* What a client did before it had a flow: it has one when it has said whom it means, or by its end. A connect that still
  * may fail is none yet. */
 static __always_inline void count_unsaid(struct connection *c, struct flow_counts *counts, u32 state) {
-  c->waits = 0;
+  c->waits = WAITS_FOR_NOTHING;
   if (state != BPF_TCP_SYN_SENT && !c->counted) {
     c->counted = 1;
     lock_xadd(&counts->connections, 1);

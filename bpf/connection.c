@@ -200,6 +200,13 @@ static __always_inline void note_ended_by(struct connection *c, u32 state, u32 e
   c->ended_by = peer_ended ? ROLE_CLIENT + ROLE_SERVER - c->role : c->role;
 }
 
+/* It ended in the midst of a handshake. */
+static __always_inline void handshake_broken(struct connection *c, int generation) {
+  struct request row = { .flow = c->flow, .protocol = PROTOCOL_TLS };
+  row.outcome = c->ended_by == ROLE_CLIENT ? OUTCOME_UNANSWERED_CLIENT : OUTCOME_UNANSWERED_SERVER;
+  count_request(generation, &row, 0);
+}
+
 static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_sock *sk, struct connection *c,
                                             struct control *settings) {
   u32 before = op->args[0], after = op->args[1], error = 0;
@@ -214,6 +221,8 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
   struct flow_counts *counts = counts_of(generation, flow_from_callback(op, c, settings));
   if (!counts)
     return;
+  if (c->waits == WAITS_FOR_HANDSHAKE)
+    handshake_broken(c, generation);
   if (c->role == ROLE_CLIENT)
     count_unsaid(c, counts, before);
   if (before == BPF_TCP_SYN_SENT) {

@@ -32,6 +32,13 @@ enum reading {
   READING_OVER,            /* nothing more will be read from them */
 };
 
+/* What is still to be read of a TLS handshake, at the client's end. */
+enum waits {
+  WAITS_FOR_NOTHING,
+  WAITS_FOR_NAME,          /* it has no flow before the name in its hello was read */
+  WAITS_FOR_HANDSHAKE,
+};
+
 /* What is kept for every TCP socket: small, since it is charged to the agent's memory for each of them. */
 struct connection {
   u64 flow;                /* 0 until its first packet */
@@ -63,7 +70,7 @@ struct connection {
   u8 reading[2];           /* ingress, egress: enum reading */
   u32 reader;              /* whether a CPU reads the peer's bytes now (ordering.c) */
   u8 begins_again;         /* at its next segment its HTTP parser starts anew: it is older than the agent */
-  u8 waits;                /* a client's, which has begun a TLS hello: it has no flow before the name in it was read */
+  u8 waits;                /* enum waits */
   u16 unsaid_packets;      /* sent, and retransmitted, before it had a flow */
   u32 unsaid_bytes;
   u32 unsaid_retransmits;
@@ -195,7 +202,7 @@ BPF_RINGBUF_OUTPUT(announcements, 64);
 
 /* The programs that entry programs call, by enum parser. Written by the loader. */
 enum parser {
-  PARSER_HTTP_RECEIVED, PARSER_DNS, KEEP_EARLY, REPLAY_EARLY, REPLAY_HTTP, PARSER_HTTP_SENT, PARSER_TLS_HELLO,
+  PARSER_HTTP_RECEIVED, PARSER_DNS, KEEP_EARLY, REPLAY_EARLY, REPLAY_HTTP, PARSER_HTTP_SENT, PARSER_TLS,
   PARSER_COUNT = 8,
 };
 BPF_PROG_ARRAY(parsers_by_protocol, PARSER_COUNT);

@@ -54,6 +54,8 @@ static __always_inline u32 read_segment(struct __sk_buff *skb, struct bpf_sock *
     return flags;
   if (early)
     call_reader(skb, p, flags, KEEP_EARLY);
+  if (RARE(c->waits))
+    call_reader(skb, p, flags, PARSER_TLS);
   if (c->protocol == PROTOCOL_HTTP) {
     read_stream(skb, c, sk, p, flags);
   } else if (c->protocol == PROTOCOL_DNS && whole) {
@@ -116,7 +118,7 @@ static __always_inline void on_hello(struct __sk_buff *skb, struct bpf_sock *sk,
   c->unsaid_packets++;
   if (!c->turn_start_ns)
     c->turn_start_ns = bpf_ktime_get_ns();
-  call_reader(skb, p, CB_EGRESS, PARSER_TLS_HELLO);
+  call_reader(skb, p, CB_EGRESS, PARSER_TLS);
 }
 
 static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *sk, u32 egress, struct control *s) {
@@ -144,7 +146,7 @@ static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *s
       read_on(skb, c, &p);
     return;
   }
-  if (RARE(c->waits)) {
+  if (RARE(c->waits == WAITS_FOR_NAME)) {
     on_hello(skb, sk, c, &p);
     return;
   }

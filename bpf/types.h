@@ -25,6 +25,7 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
   X(segment_contended)    /* another CPU was too long at the same socket: a segment was counted, not read */ \
   X(ring_full)            /* an announcement found no room; it is made again */ \
   X(hello_unread)         /* a TLS hello that was not read to the name in it */ \
+  X(handshake_unread)     /* how a TLS handshake ended, after bytes of it were missed */ \
   X(http_gap)             /* bytes of a message's head were missed: requests unknown until the next boundary */ \
   X(http_lines)           /* more lines in one segment than are read at once: the rest of it was missed */ \
   X(http_requests)        /* requests whose answer could not be told from another after a gap */ \

@@ -40,7 +40,7 @@ _PARSERS = (
     "replay_early",
     "replay_http",
     "parse_http_sent",
-    "parse_tls_hello",
+    "parse_tls",
 )
 PARSERS = {name: place for place, name in enumerate(_PARSERS)}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}

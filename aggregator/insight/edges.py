@@ -38,6 +38,11 @@ def failed_connections(edge: Edge) -> int:
     return failed.refused + failed.timeout + failed.reset + failed.unreachable + failed.other
 
 
+def broken_handshakes(edge: Edge) -> int:
+    """Of TLS: connections that were there and never came to anything."""
+    return edge.handshakes.broken.client + edge.handshakes.broken.server
+
+
 def is_used(edge: Edge) -> bool:
     """False for an edge that is only remembered: nothing was sent, opened, tried or held open in the window."""
     return bool(

@@ -1,12 +1,13 @@
 """Who we depend on outside: whose it is, how available it was, how it answered, who uses it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import NODE_KIND_EXTERNAL, NODE_KIND_THIRD_PARTY, Edge, FailedConnections, Node
 
 from aggregator.insight.case import Answer, Case, Json, Verdict
-from aggregator.insight.edges import DNS, failed_connections, is_counted_by_requests
+from aggregator.insight.edges import DNS, broken_handshakes, failed_connections, is_counted_by_requests
 
 
 def thirdparties(case: Case, subject: str) -> Answer:
@@ -42,7 +43,9 @@ def figures(edges: Sequence[Edge]) -> Json:
         "errors": sum(edge.errors for edge in edges),
         "failed_connections": to_json(failed),
         "dns_failures": None,
-        "tls_failures": None,
+        "tls_failures": sum(broken_handshakes(edge) for edge in edges) if _shook(edges) else None,
+        "tls_alerts": _summed(edge.handshakes.alerts for edge in edges),
+        "tls_versions": _summed(edge.handshakes.versions for edge in edges),
         "connect_ms": None,
         "latency_ms": _latency(edges),
         "dependants": [{"id": client, "hard": None} for client in sorted({edge.source for edge in edges})],
@@ -76,9 +79,10 @@ def _availability(edges: Sequence[Edge]) -> float | None:
 
 
 def _failures(edge: Edge) -> int:
-    """What the server did wrong: errors, requests that it broke off (of DNS they are among its errors), connections."""
+    """What the server did wrong: errors, requests that it broke off (of DNS they are among its errors), connections
+    that failed, and of TLS those that came to nothing: a client hangs up where it does not trust, or waits in vain."""
     broken_off = 0 if edge.protocol == DNS else edge.unanswered.server
-    return edge.errors + broken_off + failed_connections(edge)
+    return edge.errors + broken_off + failed_connections(edge) + broken_handshakes(edge)
 
 
 def attempts(edges: Sequence[Edge]) -> int:
@@ -104,6 +108,18 @@ def _latency(edges: Sequence[Edge]) -> Json | None:
 
 def _answered(edge: Edge) -> int:
     return edge.requests - edge.unanswered.client - edge.unanswered.server
+
+
+def _shook(edges: Sequence[Edge]) -> bool:
+    """Whether the end of any TLS handshake was seen."""
+    return any(edge.HasField("handshakes") for edge in edges)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for some in counts:
+        found.update(some)
+    return dict(sorted(found.items()))
 
 
 _REASONS = tuple(field.name for field in FailedConnections.DESCRIPTOR.fields)

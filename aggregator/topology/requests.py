@@ -18,7 +18,7 @@ from aggregator.records import CLIENT, SERVER, Name
 from aggregator.topology import latency
 from aggregator.topology.columns import DETAIL_BITS, RequestRows
 from aggregator.topology.placing import Edges
-from aggregator.topology.protocols import BARE, WAITED_FOR_BY_CLIENT, WITH_STATUSES, code_of, is_failure
+from aggregator.topology.protocols import BARE, SHAKING_HANDS, WAITED_FOR_BY_CLIENT, WITH_STATUSES, code_of, is_failure
 from aggregator.topology.proxied import refused
 from aggregator.topology.tallies import has, largest_first, numbered, total
 from aggregator.topology.transport import sparse
@@ -54,7 +54,7 @@ class Requests:
 
     def __init__(self, rows: RequestRows, edges: Edges, names: Sequence[Name]) -> None:
         protocol = rows.key("protocol")
-        own = (edges.requests.edge >= 0) & ~np.isin(protocol, [one.number for one in BARE])
+        own = (edges.requests.edge >= 0) & ~np.isin(protocol, [*(one.number for one in BARE), *SHAKING_HANDS])
         marks = rows.key("outcome") == flow.OUTCOME_STREAMED
         asked = own & ~marks
         self._streams = _ways(rows, edges.requests.edge, own & (marks | (rows.key("code") == _SWITCHED)))

@@ -1,19 +1,30 @@
-/* TLS: the name by which a client's hello calls its server.
+/* TLS: the name by which a client's hello calls its server, and how the handshake ended.
  *
- * Only what a client sends is read, which is in order. A field may be cut anywhere, by segments and by records: what is there
- * of it waits. All that does not matter is passed over by its length. The state is let go as soon as the name is known. */
+ * Read at the client's end alone, up to the end of the handshake. A field may be cut anywhere, by segments and by records:
+ * what is there of it waits. All that does not matter is passed over by its length. What the server sends is read only while it
+ * comes in order; else this handshake is not told. The state is let go when the handshake is over. */
 
 #define TLS_FIELD 256
 #define TLS_STEPS 32             /* of one program run; it calls itself for more */
 #define TLS_LONGEST_RECORD 18432
-#define TLS_CLIENT_HELLO 1
-#define TLS_FIXED 34             /* bytes of a hello before its first length: its version, and what is random */
+#define TLS_FIXED 32             /* random bytes of a hello */
+#define TLS_1_3 0x0304
+#define TLS_SEALED_ALERT 19      /* bytes of a record in which an alert is, and nothing else */
+#define TLS_FATAL 2
 
+enum tls_record { TLS_CHANGE = 20, TLS_ALERT = 21, TLS_DATA = 23 };   /* and TLS_HANDSHAKE */
+enum tls_message { TLS_CLIENT_HELLO = 1, TLS_SERVER_HELLO = 2 };
+enum tls_extension { TLS_SERVER_NAME = 0, TLS_VERSIONS = 43 };
+
+/* What the present field is. */
 enum tls_step {
-  TLS_MESSAGE, TLS_SESSION, TLS_SUITES, TLS_COMPRESSIONS, TLS_EXTENSIONS, TLS_EXTENSION, TLS_NAMES, TLS_NAME,
+  TLS_RECORDS,             /* none: records are passed over */
+  TLS_MESSAGE, TLS_VERSION, TLS_SESSION, TLS_SUITES, TLS_COMPRESSIONS, TLS_EXTENSIONS, TLS_EXTENSION, TLS_NAMES, TLS_NAME,
+  TLS_CHOICES, TLS_CHOSEN, TLS_WARNING,
 };
 
-struct tls_hello {
+/* What one end says. */
+struct tls_side {
   u32 next;                /* sequence of the next byte that is looked at */
   u32 record_left;         /* bytes of the present record */
   u32 left;                /* bytes of the hello behind the present field */
@@ -23,155 +34,221 @@ struct tls_hello {
   u8 step;
   u8 header_filled;
   u8 begun;
-  u8 reserved;
+  u8 is_server;
   u8 header[16];           /* of the present record */
   u8 field[TLS_FIELD];
 };
-SOCKET_STORAGE(tls_hellos, struct tls_hello, 0);
+struct tls {
+  struct tls_side side[2]; /* client, server */
+  u64 began_ns;
+  u16 version;             /* that the server chose; 0: it did not say yet */
+  u8 reserved[6];
+};
+SOCKET_STORAGE(tls_connections, struct tls, 0);
 
-enum tls_found { TLS_MORE, TLS_ENDS, TLS_NAMED, TLS_NAMELESS, TLS_NONE };   /* ENDS: the segment does; NONE: this is no TLS */
+enum tls_found {
+  TLS_MORE,
+  TLS_ENDS,                /* the segment does */
+  TLS_NAMED,
+  TLS_NAMELESS,
+  TLS_NONE,                /* this is no TLS */
+  TLS_UP,                  /* the handshake is done */
+  TLS_BROKEN,              /* who reads has warned, or was warned */
+};
 
 static __always_inline u32 tls_number(const u8 *at) {
   return (u32)at[0] << 8 | at[1];
 }
 
-/* `skip` bytes, then a field of that size. A hello that has no room for it ends without a name. */
-static __always_inline u32 tls_want(struct tls_hello *h, u32 step, u32 skip, u32 wanted) {
-  h->filled = 0;
-  h->step = step;
-  h->skip = skip;
-  h->wanted = wanted;
-  if (skip + wanted > h->left)
+/* `skip` bytes, then a field of that size. A hello that has no room for it ends without one. */
+static __always_inline u32 tls_want(struct tls_side *t, u32 step, u32 skip, u32 wanted) {
+  t->filled = 0;
+  t->step = step;
+  t->skip = skip;
+  t->wanted = wanted;
+  if (skip + wanted > t->left)
     return TLS_NAMELESS;
-  h->left -= skip + wanted;
+  t->left -= skip + wanted;
   return TLS_MORE;
 }
 
-/* A field is whole. */
-static __always_inline u32 tls_field(struct tls_hello *h) {
-  u8 *field = h->field;
-  u32 step = h->step, number = tls_number(field);
+/* Of a hello, which begins alike at both ends. */
+static __always_inline u32 tls_hello_field(struct tls_side *t, struct tls *tls) {
+  u8 *field = t->field;
+  u32 step = t->step, number = tls_number(field), kind = t->is_server ? TLS_VERSIONS : TLS_SERVER_NAME;
   if (step == TLS_MESSAGE) {
-    if (field[0] != TLS_CLIENT_HELLO)
+    if (field[0] != (t->is_server ? TLS_SERVER_HELLO : TLS_CLIENT_HELLO))
       return TLS_NONE;
-    h->left = (u32)field[1] << 16 | tls_number(field + 2);
-    return tls_want(h, TLS_SESSION, TLS_FIXED, 1);
+    t->left = (u32)field[1] << 16 | tls_number(field + 2);
+    return tls_want(t, TLS_VERSION, 0, 2);
   }
-  if (step == TLS_SESSION)
-    return tls_want(h, TLS_SUITES, field[0], 2);
+  if (step == TLS_VERSION) {
+    if (t->is_server)
+      tls->version = number;
+    return tls_want(t, TLS_SESSION, TLS_FIXED, 1);
+  }
+  if (step == TLS_SESSION)   /* a server names one suite and one compression */
+    return t->is_server ? tls_want(t, TLS_EXTENSIONS, field[0] + 3, 2) : tls_want(t, TLS_SUITES, field[0], 2);
   if (step == TLS_SUITES)
-    return tls_want(h, TLS_COMPRESSIONS, number, 1);
+    return tls_want(t, TLS_COMPRESSIONS, number, 1);
   if (step == TLS_COMPRESSIONS)
-    return tls_want(h, TLS_EXTENSIONS, field[0], 2);
+    return tls_want(t, TLS_EXTENSIONS, field[0], 2);
   if (step == TLS_EXTENSIONS)
-    return tls_want(h, TLS_EXTENSION, 0, 4);
-  if (step == TLS_EXTENSION && number)
-    return tls_want(h, TLS_EXTENSION, tls_number(field + 2), 4);
-  if (step == TLS_EXTENSION)
-    return tls_want(h, TLS_NAMES, 0, 5);
-  if (step == TLS_NAMES) {
-    u32 length = tls_number(field + 3);
-    return field[2] || !length || length > FOLD_LIMIT ? TLS_NAMELESS : tls_want(h, TLS_NAME, 0, length);
-  }
-  return TLS_NAMED;
+    return tls_want(t, TLS_EXTENSION, 0, 4);
+  if (number != kind)
+    return tls_want(t, TLS_EXTENSION, tls_number(field + 2), 4);
+  return t->is_server ? tls_want(t, TLS_CHOSEN, 0, 2) : tls_want(t, TLS_NAMES, 0, 5);
 }
 
-static __always_inline u32 tls_load(struct __sk_buff *skb, struct tls_hello *h, u8 *into, u64 at, u64 n) {
-  u32 offset = skb->cb[CB_OFFSET] + (h->next - skb->cb[CB_SEQUENCE]);
+/* A field is whole. */
+static __always_inline u32 tls_field(struct tls_side *t, struct tls *tls) {
+  u8 *field = t->field;
+  u32 step = t->step;
+  if (step <= TLS_EXTENSION)
+    return tls_hello_field(t, tls);
+  if (step == TLS_NAMES) {
+    u32 length = tls_number(field + 3);
+    return field[2] || !length || length > FOLD_LIMIT ? TLS_NAMELESS : tls_want(t, TLS_NAME, 0, length);
+  }
+  if (step == TLS_NAME)
+    return TLS_NAMED;
+  if (step == TLS_CHOSEN) {
+    tls->version = tls_number(field);
+    return TLS_NAMED;
+  }
+  t->step = TLS_RECORDS;
+  return field[0] == TLS_FATAL ? TLS_BROKEN : TLS_MORE;
+}
+
+/* A record begins. Of a hello it is one more piece. */
+static __always_inline u32 tls_record_begins(struct tls_side *t, struct tls *tls) {
+  u32 kind = t->header[0], length = t->record_left;
+  if (t->header[1] != 3 || !length || length > TLS_LONGEST_RECORD)
+    return TLS_NONE;
+  if (kind == TLS_ALERT && length == 2 && t->is_server + tls->side[1].begun) {   /* that is not sealed */
+    t->left = length;
+    return tls_want(t, TLS_WARNING, 0, 2) == TLS_MORE ? TLS_MORE : TLS_NONE;
+  }
+  if (t->step != TLS_RECORDS)
+    return kind == TLS_HANDSHAKE ? TLS_MORE : TLS_NONE;
+  if (tls->version >= TLS_1_3 && kind == TLS_DATA && !t->is_server)
+    return length == TLS_SEALED_ALERT ? TLS_BROKEN : TLS_UP;
+  if (tls->version && tls->version < TLS_1_3 && kind == TLS_CHANGE && t->is_server)
+    return TLS_UP;
+  return TLS_MORE;
+}
+
+static __always_inline u32 tls_offset(struct __sk_buff *skb, struct tls_side *t) {
+  return skb->cb[CB_OFFSET] + (t->next - skb->cb[CB_SEQUENCE]);
+}
+
+static __always_inline u32 tls_load(struct __sk_buff *skb, struct tls_side *t, u64 n) {
+  u64 at = t->filled;
   TRIM_INDEX(at, 127);
   asm volatile("%0 += -1; %0 &= 127; %0 += 1" : "+r"(n));
-  return bpf_skb_load_bytes(skb, offset, into + at, n);
+  return bpf_skb_load_bytes(skb, tls_offset(skb, t), t->field + at, n);
 }
 
 /* Five bytes: what kind of record, which version, how long. */
-static __always_inline u32 tls_record(struct __sk_buff *skb, struct tls_hello *h, u32 there) {
-  u64 n = 5 - h->header_filled, at = h->header_filled;
-  u32 offset = skb->cb[CB_OFFSET] + (h->next - skb->cb[CB_SEQUENCE]);
+static __always_inline u32 tls_record(struct __sk_buff *skb, struct tls_side *t, struct tls *tls, u32 there) {
+  u64 n = 5 - t->header_filled, at = t->header_filled;
   if (n > there)
     n = there;
   TRIM_INDEX(at, 7);
   asm volatile("%0 += -1; %0 &= 7; %0 += 1" : "+r"(n));
-  if (bpf_skb_load_bytes(skb, offset, h->header + at, n))
-    return TLS_NAMELESS;
-  h->header_filled += n;
-  h->next += n;
-  if (h->header_filled < 5)
-    return TLS_MORE;
-  h->header_filled = 0;
-  h->record_left = tls_number(h->header + 3);
-  if (h->header[0] != TLS_HANDSHAKE || h->header[1] != 3)
+  if (bpf_skb_load_bytes(skb, tls_offset(skb, t), t->header + at, n))
     return TLS_NONE;
-  return h->record_left && h->record_left <= TLS_LONGEST_RECORD ? TLS_MORE : TLS_NONE;
+  t->header_filled += n;
+  t->next += n;
+  if (t->header_filled < 5)
+    return TLS_MORE;
+  t->header_filled = 0;
+  t->record_left = tls_number(t->header + 3);
+  return tls_record_begins(t, tls);
 }
 
 /* One piece: of a record's header, of what is passed over, or of a field. */
-static __always_inline u32 tls_step(struct __sk_buff *skb, struct tls_hello *h) {
-  s32 there = skb->cb[CB_SEQUENCE] + skb->cb[CB_LENGTH] - h->next;
+static __always_inline u32 tls_step(struct __sk_buff *skb, struct tls_side *t, struct tls *tls) {
+  s32 there = skb->cb[CB_SEQUENCE] + skb->cb[CB_LENGTH] - t->next;
   if (there <= 0)
     return TLS_ENDS;
-  if (!h->record_left)
-    return tls_record(skb, h, there);
+  if (!t->record_left)
+    return tls_record(skb, t, tls, there);
   u32 n = there;
-  if (n > h->record_left)
-    n = h->record_left;
-  if (h->skip) {
-    if (n > h->skip)
-      n = h->skip;
-    h->skip -= n;
-  } else {
-    u32 missing = h->wanted - h->filled;
+  if (n > t->record_left)
+    n = t->record_left;
+  if (t->step != TLS_RECORDS && t->skip) {
+    if (n > t->skip)
+      n = t->skip;
+    t->skip -= n;
+  } else if (t->step != TLS_RECORDS) {
+    u32 missing = t->wanted - t->filled;
     if (n > missing)
       n = missing;
-    if (tls_load(skb, h, h->field, h->filled, n))
-      return TLS_NAMELESS;
-    h->filled += n;
+    if (tls_load(skb, t, n))
+      return TLS_NONE;
+    t->filled += n;
   }
-  h->record_left -= n;
-  h->next += n;
-  return h->skip || h->filled < h->wanted ? TLS_MORE : tls_field(h);
+  t->record_left -= n;
+  t->next += n;
+  return t->step == TLS_RECORDS || t->skip || t->filled < t->wanted ? TLS_MORE : tls_field(t, tls);
 }
 
-static __always_inline u32 tls_read(struct __sk_buff *skb, struct connection *c, struct tls_hello *h) {
+static __always_inline struct tls_side *tls_side(struct tls *tls, u64 is_server) {
+  TRIM_INDEX(is_server, 1);
+  return (struct tls_side *)((char *)tls + is_server * sizeof(struct tls_side));
+}
+
+static __always_inline void tls_begin_side(struct connection *c, struct tls *tls, struct tls_side *t, u32 egress) {
+  t->begun = 1;
+  t->is_server = !egress;
+  t->next = egress ? c->matters[1] : c->matters[0];
+  t->step = TLS_MESSAGE;
+  t->wanted = 4;
+  if (egress)
+    tls->began_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline u32 tls_read(struct __sk_buff *skb, struct connection *c, struct tls *tls, struct tls_side *t) {
   u32 found = TLS_MORE;
-  if (!h->begun) {
-    h->begun = 1;
-    h->next = c->matters[1];
-    h->wanted = 4;
-  }
-  if (AFTER(skb->cb[CB_SEQUENCE], h->next))
-    return TLS_NAMELESS;
+  if (!t->begun)
+    tls_begin_side(c, tls, t, skb->cb[CB_FLAGS] & CB_EGRESS);
+  if (AFTER(skb->cb[CB_SEQUENCE], t->next))
+    return TLS_NONE;   /* bytes are missing */
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < TLS_STEPS; i++) {
-    found = tls_step(skb, h);
-    if (found != TLS_MORE)
+    found = tls_step(skb, t, tls);
+    if (found == TLS_NAMED || found == TLS_NAMELESS)
+      t->step = TLS_RECORDS;
+    if (found != TLS_MORE && (found == TLS_ENDS || !t->is_server || found > TLS_NAMELESS))
       break;
+    found = TLS_MORE;
     barrier();
   }
   return found;
 }
 
 /* The name's id, as if it stood in a Host header. */
-static __always_inline u64 tls_name(struct connection *c, struct tls_hello *h, struct control *settings) {
-  u64 hash = settings->seed ^ NAME_KIND_HOST, length = h->wanted;
+static __always_inline u64 tls_name(struct connection *c, struct tls_side *t, struct control *settings) {
+  u64 hash = settings->seed ^ NAME_KIND_HOST, length = t->wanted;
   u32 named;
   #pragma clang loop unroll(disable)
   for (u64 i = 0; i < FOLD_LIMIT; i++) {
     if (i >= length)
       break;
-    u64 letter = h->field[i];
+    u64 letter = t->field[i];
     hash = hash_letter(hash, letter + (IS_WITHIN(letter, 'A', 26) << 5));
     barrier();
   }
-  hash = name_id(mix(hash, NAME_KIND_HOST), NAME_KIND_HOST, 0, c->cgroup_id, settings, h->field, length, &named);
+  hash = name_id(mix(hash, NAME_KIND_HOST), NAME_KIND_HOST, 0, c->cgroup_id, settings, t->field, length, &named);
   return hash == NAME_OTHER ? 0 : hash;
 }
 
-/* Nobody waits for more of it. */
-static __always_inline void tls_end(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, u64 server_name, u32 is_tls,
-                                    struct control *settings) {
+/* It is known whom the client means, or that it does not say. */
+static __always_inline void tls_begin_flow(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, u64 server_name,
+                                           u32 is_tls, struct control *settings) {
   struct packet p;
   int generation = generation_of(settings);
-  tls_hellos.sk_storage_delete(sk);
   c->confirmed = is_tls;
   if (!is_tls)
     c->protocol = PROTOCOL_TCP;
@@ -182,9 +259,61 @@ static __always_inline void tls_end(struct __sk_buff *skb, struct bpf_sock *sk, 
   struct flow_counts *counts = is_tls ? counts_of(generation, c->flow) : 0;
   if (counts)
     note_protocol(counts, PROTOCOL_TLS);
+  if (is_tls)
+    c->waits = WAITS_FOR_HANDSHAKE;
 }
 
-int parse_tls_hello(struct __sk_buff *skb) {
+/* A row of its own, beside the flow's turns: how it ended, the alert where one was readable, and the version. */
+static __always_inline void tls_ended(struct __sk_buff *skb, struct connection *c, struct tls *tls, struct tls_side *t, u32 found,
+                                      struct control *settings) {
+  struct request row = { .flow = c->flow, .kind = tls->version, .protocol = PROTOCOL_TLS, .outcome = OUTCOME_ANSWERED };
+  u64 latency_ns = 0;
+  c->waits = 0;
+  if (found == TLS_UP) {
+    latency_ns = bpf_ktime_get_ns() - tls->began_ns;
+    row.latency_bucket = latency_bucket(latency_ns);
+  } else {
+    row.outcome = t->is_server ? OUTCOME_UNANSWERED_SERVER : OUTCOME_UNANSWERED_CLIENT;
+    row.code = t->header[0] == TLS_ALERT ? t->field[1] : 0;
+  }
+  count_request(generation_of(settings), &row, latency_ns);
+}
+
+/* A segment, at the client's end: of its hello, or of a handshake that goes on. */
+static __always_inline void tls_segment(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct control *settings) {
+  u32 is_server = !(skb->cb[CB_FLAGS] & CB_EGRESS);
+  struct tls *tls = tls_connections.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!tls) {
+    lose(LOSS_hello_unread);
+    if (c->waits == WAITS_FOR_NAME)
+      tls_begin_flow(skb, sk, c, 0, 0, settings);
+    c->waits = 0;
+    return;
+  }
+  struct tls_side *t = tls_side(tls, is_server);
+  u32 found = tls_read(skb, c, tls, t);
+  if (found == TLS_ENDS)
+    return;
+  if (found == TLS_MORE) {
+    parsers_by_protocol.call(skb, PARSER_TLS);
+    found = TLS_NONE;   /* more pieces than program runs */
+    lose(LOSS_hello_unread);
+  }
+  if (c->waits == WAITS_FOR_NAME) {
+    u64 server_name = found == TLS_NAMED ? tls_name(c, t, settings) : 0;
+    tls_begin_flow(skb, sk, c, server_name, found == TLS_NAMED || found == TLS_NAMELESS, settings);
+    if (c->waits)
+      parsers_by_protocol.call(skb, PARSER_TLS);   /* to what is left of the segment */
+  } else if (found == TLS_UP || found == TLS_BROKEN) {
+    tls_ended(skb, c, tls, t, found, settings);
+  } else {
+    lose(LOSS_handshake_unread);
+  }
+  c->waits = 0;
+  tls_connections.sk_storage_delete(sk);
+}
+
+int parse_tls(struct __sk_buff *skb) {
   struct bpf_sock *sk = skb->sk;
   struct control *s = settings();
   if (!sk || !s)
@@ -193,20 +322,10 @@ int parse_tls_hello(struct __sk_buff *skb) {
   if (!sk)
     return 1;
   struct connection *c = connections.sk_storage_get(sk, 0, 0);
-  if (!c || !c->waits)
+  if (!c)
     return 1;
-  struct tls_hello *h = tls_hellos.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-  u32 found = h ? tls_read(skb, c, h) : TLS_NAMELESS;
-  if (found == TLS_ENDS)
-    return 1;
-  if (found == TLS_MORE) {
-    parsers_by_protocol.call(skb, PARSER_TLS_HELLO);
-    found = TLS_NAMELESS;   /* more pieces than program runs */
-    lose(LOSS_hello_unread);
-  } else if (!h) {
-    lose(LOSS_hello_unread);
-  }
-  u64 server_name = h && found == TLS_NAMED ? tls_name(c, h, s) : 0;
-  tls_end(skb, sk, c, server_name, found != TLS_NONE, s);
+  if (c->waits)
+    tls_segment(skb, sk, c, s);
+  end_turn(c, skb->cb[CB_FLAGS]);
   return 1;
 }

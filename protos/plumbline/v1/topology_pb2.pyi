@@ -396,7 +396,7 @@ class Reached(_message.Message):
     def __init__(self, port: _Optional[int] = ..., protocol: _Optional[str] = ..., connections: _Optional[int] = ..., encrypted: bool = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Edge(_message.Message):
-    __slots__ = ("id", "source", "target", "protocol", "port", "requests", "errors", "client_errors", "unanswered", "statuses", "codes", "latency_ms", "turn_ms", "rtt_ms", "bytes_sent", "bytes_received", "connections", "active_connections", "failed_connections", "retransmits", "encrypted", "via", "coverage", "seen_from", "first_seen", "last_seen", "routes", "client_side", "server_side", "way", "through", "appeared_with", "revisions")
+    __slots__ = ("id", "source", "target", "protocol", "port", "requests", "errors", "client_errors", "unanswered", "statuses", "codes", "latency_ms", "turn_ms", "rtt_ms", "bytes_sent", "bytes_received", "connections", "active_connections", "failed_connections", "retransmits", "encrypted", "via", "coverage", "seen_from", "first_seen", "last_seen", "routes", "client_side", "server_side", "way", "through", "appeared_with", "revisions", "handshakes")
     class CodesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -438,6 +438,7 @@ class Edge(_message.Message):
     THROUGH_FIELD_NUMBER: _ClassVar[int]
     APPEARED_WITH_FIELD_NUMBER: _ClassVar[int]
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    HANDSHAKES_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     target: str
@@ -471,7 +472,36 @@ class Edge(_message.Message):
     through: _containers.RepeatedScalarFieldContainer[str]
     appeared_with: _containers.RepeatedCompositeFieldContainer[AppearedWith]
     revisions: _containers.RepeatedCompositeFieldContainer[EdgeRevision]
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., protocol: _Optional[str] = ..., port: _Optional[int] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., client_errors: _Optional[int] = ..., unanswered: _Optional[_Union[Unanswered, _Mapping]] = ..., statuses: _Optional[_Union[Statuses, _Mapping]] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ..., turn_ms: _Optional[_Union[Latency, _Mapping]] = ..., rtt_ms: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., connections: _Optional[int] = ..., active_connections: _Optional[int] = ..., failed_connections: _Optional[_Union[FailedConnections, _Mapping]] = ..., retransmits: _Optional[int] = ..., encrypted: bool = ..., via: _Optional[_Iterable[_Union[Via, _Mapping]]] = ..., coverage: _Optional[float] = ..., seen_from: _Optional[_Union[SeenFrom, str]] = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., client_side: _Optional[_Union[Side, _Mapping]] = ..., server_side: _Optional[_Union[Side, _Mapping]] = ..., way: bool = ..., through: _Optional[_Iterable[str]] = ..., appeared_with: _Optional[_Iterable[_Union[AppearedWith, _Mapping]]] = ..., revisions: _Optional[_Iterable[_Union[EdgeRevision, _Mapping]]] = ..., **kwargs) -> None: ...
+    handshakes: Handshakes
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., protocol: _Optional[str] = ..., port: _Optional[int] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., client_errors: _Optional[int] = ..., unanswered: _Optional[_Union[Unanswered, _Mapping]] = ..., statuses: _Optional[_Union[Statuses, _Mapping]] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ..., turn_ms: _Optional[_Union[Latency, _Mapping]] = ..., rtt_ms: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., connections: _Optional[int] = ..., active_connections: _Optional[int] = ..., failed_connections: _Optional[_Union[FailedConnections, _Mapping]] = ..., retransmits: _Optional[int] = ..., encrypted: bool = ..., via: _Optional[_Iterable[_Union[Via, _Mapping]]] = ..., coverage: _Optional[float] = ..., seen_from: _Optional[_Union[SeenFrom, str]] = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., client_side: _Optional[_Union[Side, _Mapping]] = ..., server_side: _Optional[_Union[Side, _Mapping]] = ..., way: bool = ..., through: _Optional[_Iterable[str]] = ..., appeared_with: _Optional[_Iterable[_Union[AppearedWith, _Mapping]]] = ..., revisions: _Optional[_Iterable[_Union[EdgeRevision, _Mapping]]] = ..., handshakes: _Optional[_Union[Handshakes, _Mapping]] = ..., **kwargs) -> None: ...
+
+class Handshakes(_message.Message):
+    __slots__ = ("done", "broken", "alerts", "versions", "latency_ms")
+    class AlertsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    done: int
+    broken: Unanswered
+    alerts: _containers.ScalarMap[str, int]
+    versions: _containers.ScalarMap[str, int]
+    latency_ms: Latency
+    def __init__(self, done: _Optional[int] = ..., broken: _Optional[_Union[Unanswered, _Mapping]] = ..., alerts: _Optional[_Mapping[str, int]] = ..., versions: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ...) -> None: ...
 
 class EdgeRevision(_message.Message):
     __slots__ = ("end", "revision", "requests", "errors", "connections")
