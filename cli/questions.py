@@ -34,8 +34,9 @@ def _share(name: str) -> Callable[[Row], object]:
     return lambda row: percent(row.get(name))
 
 
-def _total(name: str) -> Callable[[Row], object]:
-    return lambda row: sum((row.get(name) or {}).values())
+def _failed(row: Row) -> object:
+    """Connections that were not there, or came to nothing by TLS."""
+    return sum((row.get("failed_connections") or {}).values()) + (row.get("tls_failures") or 0)
 
 
 def _ids(name: str) -> Callable[[Row], object]:
@@ -67,7 +68,7 @@ _HOW_IT_DOES: tuple[Column, ...] = (
     ("AVAILABILITY", _share("availability")),
     ("REQUESTS", _field("requests")),
     ("ERRORS", _field("errors")),
-    ("FAILED", _total("failed_connections")),
+    ("FAILED", _failed),
     ("MEAN MS", _mean),
     ("USED BY", _ids("dependants")),
 )

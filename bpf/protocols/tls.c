@@ -53,7 +53,8 @@ enum tls_found {
   TLS_NAMELESS,
   TLS_NONE,                /* this is no TLS */
   TLS_UP,                  /* the handshake is done */
-  TLS_BROKEN,              /* who reads has warned, or was warned */
+  TLS_BROKEN,              /* this end has said so */
+  TLS_UNREAD,              /* bytes of it were missed */
 };
 
 static __always_inline u32 tls_number(const u8 *at) {
@@ -157,7 +158,7 @@ static __always_inline u32 tls_record(struct __sk_buff *skb, struct tls_side *t,
   TRIM_INDEX(at, 7);
   asm volatile("%0 += -1; %0 &= 7; %0 += 1" : "+r"(n));
   if (bpf_skb_load_bytes(skb, tls_offset(skb, t), t->header + at, n))
-    return TLS_NONE;
+    return TLS_UNREAD;
   t->header_filled += n;
   t->next += n;
   if (t->header_filled < 5)
@@ -186,7 +187,7 @@ static __always_inline u32 tls_step(struct __sk_buff *skb, struct tls_side *t, s
     if (n > missing)
       n = missing;
     if (tls_load(skb, t, n))
-      return TLS_NONE;
+      return TLS_UNREAD;
     t->filled += n;
   }
   t->record_left -= n;
@@ -214,7 +215,7 @@ static __always_inline u32 tls_read(struct __sk_buff *skb, struct connection *c,
   if (!t->begun)
     tls_begin_side(c, tls, t, skb->cb[CB_FLAGS] & CB_EGRESS);
   if (AFTER(skb->cb[CB_SEQUENCE], t->next))
-    return TLS_NONE;   /* bytes are missing */
+    return TLS_UNREAD;
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < TLS_STEPS; i++) {
     found = tls_step(skb, t, tls);
@@ -296,15 +297,15 @@ static __always_inline void tls_segment(struct __sk_buff *skb, struct bpf_sock *
     return;
   if (found == TLS_MORE) {
     parsers_by_protocol.call(skb, PARSER_TLS);
-    found = TLS_NONE;   /* more pieces than program runs */
+    found = TLS_UNREAD;   /* more pieces than program runs */
     lose(LOSS_hello_unread);
   }
   if (c->waits == WAITS_FOR_NAME) {
     u64 server_name = found == TLS_NAMED ? tls_name(c, t, settings) : 0;
-    tls_begin_flow(skb, sk, c, server_name, found == TLS_NAMED || found == TLS_NAMELESS, settings);
+    tls_begin_flow(skb, sk, c, server_name, found != TLS_NONE, settings);
     if (c->waits)
       parsers_by_protocol.call(skb, PARSER_TLS);   /* to what is left of the segment */
-  } else if (found == TLS_UP || found == TLS_BROKEN) {
+  } else if (found == TLS_UP || found == TLS_BROKEN || (found == TLS_NONE && is_server)) {   /* it answers in another tongue */
     tls_ended(skb, c, tls, t, found, settings);
   } else {
     lose(LOSS_handshake_unread);

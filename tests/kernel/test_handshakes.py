@@ -184,6 +184,16 @@ def test_a_server_that_speaks_another_version(wire: Wire, certificate: Path, ser
     assert ends(wire.counted(), wire) == {("server", 0, PROTOCOL_VERSION): 4}
 
 
+def test_a_server_that_speaks_no_tls(wire: Wire, serve: Serve) -> None:
+    def refuses(one: socket.socket) -> None:
+        one.recv(10000)
+        one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    wire.counted()
+    call(serve(refuses), trusting(None), times=3)
+    assert ends(wire.counted(), wire) == {("server", 0, 0): 3}
+
+
 def test_who_hangs_up_in_the_middle(wire: Wire, serve: Serve) -> None:
     def hangs_up(one: socket.socket) -> None:
         one.recv(10000)

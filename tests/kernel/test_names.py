@@ -3,6 +3,7 @@
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,10 @@ TIMES = {name: 1 + at % 3 for at, name in enumerate(PLACES)}
 # DNS calls the first shared address by a name that nobody asks by; the last name is said in capitals.
 FALSE_FRIEND = "cdn.elsewhere.example"
 LOUD = "s8.shared-3.example"
-CURL = 'curl -sk -o /dev/null --resolve "$0:443:$1" "https://$0/"'
+# Two that its client does not trust, and one that does not speak TLS at all.
+UNTRUSTED, PLAIN = "s7.shared-2.example", "plain.example"
+BROKEN = {UNTRUSTED: 4, PLAIN: 3}
+CURL = 'curl -s $3 -o /dev/null --resolve "$0:$2:$1" "https://$0:$2/"'
 
 
 class Internet:
@@ -38,14 +42,17 @@ class Internet:
         cluster.publish({FALSE_FRIEND: {"A": [SHARED[0]]}})
         self.shop, self.desk = cluster.pod("alpha", "shop"), cluster.pod("beta", "desk")
 
-    def call(self, client: Workload, name: str) -> None:
-        address = PLACES[name]
+    def call(self, client: Workload, name: str, trusting: str = "-k", port: int = 443) -> None:
+        address = PLACES.get(name, ALONE[0])
         said = name.upper() if name == LOUD else name
         where = f"[{address}]" if ":" in address else address
-        client.start(f"curl-{len(client.programs)}", ["sh", "-c", CURL, said, where]).wait()
+        command = ["sh", "-c", f"{CURL}; true", said, where, str(port), trusting]
+        client.start(f"curl-{len(client.programs)}", command).wait()
 
     def met(self) -> Counter[str]:
-        return Counter(line.lower() for line in (self._directory / "names.log").read_text().splitlines())
+        """Not by what it took for HTTP without a request."""
+        lines = (self._directory / "names.log").read_text().splitlines()
+        return Counter(line.lower() for line in lines if line != "-")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +65,10 @@ def seen() -> Iterator[tuple[Internet, Product]]:
                 for _ in range(times):
                     internet.call(internet.shop, name)
             internet.call(internet.desk, "s0.shared-0.example")
+            for _ in range(BROKEN[UNTRUSTED]):
+                internet.call(internet.desk, UNTRUSTED, trusting="")
+            for _ in range(BROKEN[PLAIN]):
+                internet.call(internet.desk, PLAIN, port=80)
             yield internet, product
 
 
@@ -83,6 +94,7 @@ def test_each_is_called_by_what_its_client_said(seen: tuple[Internet, Product]) 
     # What was looked up, and refused, is one more; and who was asked has an address alone.
     assert {name: (one["name_source"], one["ambiguous"]) for name, one in nodes.items()} == {
         **dict.fromkeys(TIMES, ("sni", False)),
+        PLAIN: ("sni", False),
         FALSE_FRIEND: ("dns", False),
         RESOLVER_IPV4: ("", False),
     }
@@ -99,3 +111,31 @@ def test_thirdparties_tell_who_depends_on_them(seen: tuple[Internet, Product]) -
     product.graph_when(lambda graph: "s0.shared-0.example" in tls_edges(graph, internet.desk))
     assert callers("s0.shared-0.example") == both
     assert callers("s1.shared-0.example") == [internet.shop.node_id]
+
+
+def test_those_that_nobody_trusts_are_told_apart_from_those_that_answer_otherwise(
+    seen: tuple[Internet, Product],
+) -> None:
+    internet, product = seen
+
+    def rows() -> dict[str, dict[str, Any]]:
+        return {one["id"]: one for one in product.answer("thirdparties")["third_parties"]}
+
+    def is_whole(graph: Graph) -> bool:
+        edges = tls_edges(graph, internet.desk)
+        return {name: edges[name]["connections"] for name in BROKEN if name in edges} == BROKEN
+
+    assert is_whole(product.graph_when(is_whole))
+    found = rows()
+    untrusted, plain, well = found[UNTRUSTED], found[PLAIN], found["alone-2.example"]
+    assert (untrusted["tls_failures"], untrusted["tls_alerts"]) == (
+        BROKEN[UNTRUSTED],
+        {"unknown_ca": BROKEN[UNTRUSTED]},
+    )
+    assert untrusted["tls_versions"] == {"1.3": TIMES[UNTRUSTED]}
+    assert untrusted["availability"] == round(TIMES[UNTRUSTED] / (TIMES[UNTRUSTED] + BROKEN[UNTRUSTED]), 6)
+    assert (well["tls_failures"], well["tls_alerts"], well["availability"]) == (0, {}, 1)
+    edges = tls_edges(product.graph(), internet.shop)
+    assert {name: one["handshakes"]["done"] for name, one in edges.items()} == TIMES
+    assert all(one["handshakes"]["latency_ms"]["p50"] > 0 for one in edges.values())
+    assert (plain["availability"], plain["tls_versions"]) == (0, {})

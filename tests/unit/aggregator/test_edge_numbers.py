@@ -145,6 +145,35 @@ def test_turns_of_what_no_parser_knows_are_no_requests(two: Two) -> None:
     assert edge.turn_ms.mean == 1.0
 
 
+def test_handshakes_are_no_requests_and_say_how_they_ended(two: Two) -> None:
+    """Those of the client, whatever the server's end says beside them."""
+    shake = {"protocol": flow.PROTOCOL_TLS, "operation": 0}
+    done = {**shake, "code": 0, "latency_bucket": 160}
+    two.client(4, kind=0x0304, sum_ns=8_000_000, **done)
+    two.client(2, kind=0x0303, sum_ns=10_000_000, **done)
+    for outcome, alert, version, count in (
+        (BY_CLIENT, 45, 0x0303, 3), (BY_SERVER, 40, 0, 2), (BY_SERVER, 0, 0, 1), (BY_CLIENT, 200, 0x0304, 1),
+    ):  # fmt: skip
+        ended = {"outcome": outcome, "code": alert, "kind": version, "latency_bucket": 0, "sum_ns": 0}
+        two.client(count, **shake, **ended)
+    two.client(0, connections=13, protocols=1 << flow.PROTOCOL_TLS)
+    two.server(2, protocol=flow.PROTOCOL_TCP, operation=0, code=0, latency_bucket=160, sum_ns=1000)
+    two.server(0, connections=13, protocols=1 << flow.PROTOCOL_TLS)
+    edge = two.edges()["tls"]
+    assert (edge.requests, edge.errors, edge.connections, edge.encrypted) == (0, 0, 13, True)
+    found = edge.handshakes
+    assert (found.done, found.broken.client, found.broken.server) == (6, 4, 3)
+    assert dict(found.alerts) == {"certificate_expired": 3, "handshake_failure": 2, "alert 200": 1}
+    assert dict(found.versions) == {"1.3": 4, "1.2": 2}
+    assert found.latency_ms.mean == 3.0
+    assert edge.turn_ms.mean > 0
+
+
+def test_an_edge_without_a_handshake_says_nothing_of_any(two: Two) -> None:
+    two.both(0, connections=1, protocols=1 << flow.PROTOCOL_TLS)
+    assert not two.edges()["tls"].HasField("handshakes")
+
+
 def test_coverage_is_the_share_of_bytes_that_was_understood(two: Two) -> None:
     two.both(0, bytes_sent=600, bytes_received=400, parsed_bytes=250)
     assert two.edges()["tcp"].coverage == 0.25

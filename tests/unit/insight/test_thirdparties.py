@@ -80,6 +80,8 @@ def test_by_vendor_every_number_is_the_sum_of_all_calls() -> None:
         "failed_connections": {"refused": 5, "timeout": 0, "reset": 0, "unreachable": 0, "other": 0},
         "dns_failures": None,
         "tls_failures": None,
+        "tls_alerts": {},
+        "tls_versions": {},
         "connect_ms": None,
         "latency_ms": {"mean": 15.0, "p50": None, "p95": None, "p99": None},
         "dependants": [{"id": "alpha/cart", "hard": None}, {"id": "alpha/web", "hard": None}],
