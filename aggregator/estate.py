@@ -5,16 +5,18 @@ journal can be replayed. Whoever calls holds a lock.
 """
 
 import pickle
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.columns import CONTRACT_VERSION
 
+from aggregator.compacting import GivenBack, compacted
 from aggregator.held import Around
 from aggregator.ingest.batches import Ingest, Ingested
 from aggregator.ingest.decoding import check_batch, decode
+from aggregator.ingest.tables import Tables
 from aggregator.kept import Kept
 from aggregator.records import SECOND_NS, HostKey, JournalRecord, RecordKind, Refused
 from aggregator.resolve.names import DnsMemory
@@ -23,11 +25,13 @@ from aggregator.resolve.places import Place
 from aggregator.resolve.podnames import PodNames, names_of
 from aggregator.resolve.services import Services
 from aggregator.settings import Settings
-from aggregator.snapshots import FirstSeen, Held, Made, Snapshots, Steps
+from aggregator.snapshots import Held, Made, Snapshots, Steps
+from aggregator.state import State
 from aggregator.steps import Step, at_once
 from aggregator.topology.columns import Rows
 from aggregator.topology.coverage import RESTARTED, HostCoverage
 from aggregator.topology.events import Events, events_of
+from aggregator.topology.firstseen import FirstSeen
 from aggregator.topology.hot import HotRows
 from aggregator.topology.lives import Lives
 from aggregator.topology.usage import Usage
@@ -43,7 +47,8 @@ class Estate:
         self._settings = settings
         self._retention_ns = int(settings.retention_seconds * SECOND_NS)
         self._ingest = Ingest(settings.max_flows, settings.max_names, settings.max_endpoints)
-        self._ownership = Ownership(self._place_of, holder_of=lambda one: self._ingest.tables.holder_of(one))
+        ingest = self._ingest
+        self._ownership = Ownership(lambda one: _place_of(ingest.tables, one), lambda one: ingest.tables.holder_of(one))
         self._dns = DnsMemory()
         self._coverage: dict[int, HostCoverage] = {}
         self._hot = HotRows(self._retention_ns)
@@ -60,21 +65,10 @@ class Estate:
 
     def _made_of_all(self) -> Snapshots:
         """It can be made anew from the rest, and is not in a checkpoint."""
-        held = Held(
-            self._ingest.tables,
-            self._ownership,
-            self._dns,
-            self._coverage,
-            self._hot,
-            self._lives,
-            self._first_seen,
-            self.pods,
-            self.services,
-            self.events,
-            self._usage,
-            self.around,
-        )
-        return Snapshots(self._settings, held)
+        hosts = (self._ingest.tables, self._ownership, self._dns, self._coverage, self._hot, self._lives)
+        cluster = (self.pods, self.services, self.events)
+        self._held = Held(*hosts, self._first_seen, *cluster, self._usage, self.around)
+        return Snapshots(self._settings, self._held)
 
     def hello(self, hello: flow.Hello, received_ns: int) -> int:
         """The highest sequence of this epoch that is known. Raises Refused.
@@ -137,6 +131,11 @@ class Estate:
             return False
         self._apply(ingested, received_ns)
         return True
+
+    def lacks(self, key: HostKey, epoch: int, batch: flow.Batch) -> bool:
+        """See Ingest."""
+        host = self._ingest.tables.hosts.known(HostKey(key.cluster or self._settings.cluster, key.name))
+        return host is not None and self._ingest.lacks(host, epoch, batch)
 
     def refuse(self, key: HostKey, epoch: int, sequence: int) -> None:
         """A batch that can never be used is known all the same."""
@@ -239,33 +238,11 @@ class Estate:
 
     def held(self) -> dict[str, int]:
         """How many of what are held, for the aggregator's own metrics."""
-        tables = self._ingest.tables
-        return {
-            "hosts": len(tables.hosts),
-            "endpoints": len(tables.endpoints),
-            "flows": len(tables.flows),
-            "names": len(tables.names),
-            "claims": len(self._ownership),
-            "dns_answers": len(self._dns),
-            "pods": len(self.pods),
-            "service_backends": len(self.services),
-            "events": len(self.events),
-            "usage_rows": len(self._usage),
-        }
+        return self._held.counts()
 
     def dropped(self) -> dict[str, int]:
         """What of the agents' words was given up, by reason."""
-        return {
-            **self._ingest.dropped,
-            "claims_full": self._ownership.dropped,
-            "addresses_full": self._ownership.forgotten,
-            "dns_answers_full": self._dns.dropped,
-            "first_seen_full": self._first_seen.dropped,
-            "pods_full": self.pods.dropped,
-            "service_backends_full": self.services.dropped,
-            "events_full": self.events.dropped,
-            "usage_full": self._usage.dropped,
-        }
+        return {**self._ingest.dropped, **self._held.dropped()}
 
     def checkpoint(self) -> Kept:
         """All of it, for `restore`. What grows large is copied and not yet pickled: agents wait for this."""
@@ -279,21 +256,39 @@ class Estate:
     @classmethod
     def restore(cls, settings: Settings, content: bytes) -> "Estate":
         """Raises ValueError for a checkpoint of another format. The content must be our own: it is unpickled."""
-        changing, (tables, dropped), (claims, ours), first_seen, events, usage, *hot = Kept.of(content).pieces
+        return cls.of(settings, State.of(Kept.of(content)))
+
+    @classmethod
+    def of(cls, settings: Settings, state: State) -> "Estate":
+        """The state is its own from now on."""
         estate = cls(settings)
-        loaded = pickle.loads(changing)  # noqa: S301 - our own
-        tables.epochs, estate._dns, estate._coverage, estate._lives, estate.pods, estate.services = loaded
-        estate._ingest.restore(tables, dropped)
-        estate._first_seen, estate.events, estate._usage = first_seen, Events.of(events), usage
-        usage.keep_for(estate._retention_ns)
-        estate._hot.restore(hot)
-        estate._ownership.remember(ours)
-        for claim in claims:
+        estate._dns, estate._coverage, estate._lives = state.dns, state.coverage, state.lives
+        estate.pods, estate.services, estate.events = state.pods, state.services, Events.of(state.events)
+        estate._ingest.restore(state.tables, state.dropped)
+        estate._first_seen, estate._usage = state.first_seen, state.usage
+        estate._usage.keep_for(estate._retention_ns)
+        estate._hot.restore(state.hot)
+        estate._ownership.remember(state.ours)
+        for claim in state.claims:
             estate._ownership.add(claim)
         estate._snapshots = estate._made_of_all()
         return estate
 
-    def _place_of(self, endpoint: int) -> Place:
-        tables = self._ingest.tables
-        value = tables.endpoints.values[endpoint]
-        return Place(value.host, tables.hosts.values[value.host].cluster, value.network_namespace)
+    def without_unused(self, now_ns: int) -> tuple["Estate", GivenBack]:
+        """One that knows the same, and takes this one's place: this one must not change any more."""
+        state, given = compacted(State.of(self.checkpoint()), now_ns, self._retention_ns)
+        same = Estate.of(self._settings, state)
+        same.around = self.around  # who has this one learns for that one
+        same._snapshots = same._made_of_all()
+        same._ownership.dropped, same._ownership.forgotten = self._ownership.dropped, self._ownership.forgotten
+        same.events.dropped = self.events.dropped
+        return same, given
+
+    def warming(self, now_ns: int) -> Iterator[Step]:
+        """Names the ends of all flows, some in each step, which are ALONE: agents need not wait for all of them."""
+        return self._snapshots.warming(now_ns)
+
+
+def _place_of(tables: Tables, endpoint: int) -> Place:
+    value = tables.endpoints.values[endpoint]
+    return Place(value.host, tables.hosts.values[value.host].cluster, value.network_namespace)

@@ -10,6 +10,13 @@ _SEARCHES: Final = 25
 _SEARCHES_OF_ALL: Final = 125
 
 
+def search_all() -> None:
+    """Once, also among what was there at the start: much of it is garbage now."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 def search_seldom() -> None:
     """For a process that holds much for long, and hardly makes cycles."""
     gc.collect()

@@ -14,7 +14,7 @@ from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.addresses import PRIVATE, network
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import FOREVER_NS, SECOND_NS, End
+from aggregator.records import SECOND_NS, End
 from aggregator.resolve.ends import Resolver
 from aggregator.resolve.holders import Said
 from aggregator.resolve.names import DnsMemory
@@ -29,8 +29,8 @@ from aggregator.settings import Settings
 from aggregator.topology.background import Background, Surroundings
 from aggregator.topology.columns import RequestRows
 from aggregator.topology.coverage import Covered, HostCoverage
-from aggregator.topology.edge import Drawn
 from aggregator.topology.events import Events
+from aggregator.topology.firstseen import FirstSeen
 from aggregator.topology.flows import Facts, Flows, Texts, facts_of
 from aggregator.topology.hosts import hosts_of
 from aggregator.topology.hot import HotRows
@@ -38,32 +38,8 @@ from aggregator.topology.lives import Lives
 from aggregator.topology.usage import Usage
 
 Ints = npt.NDArray[np.int64]
-_MOST_FIRST_SEEN: Final = 500_000
-
-
-@dataclass(slots=True)
-class FirstSeen:
-    """When each edge was first seen, longer than its rows are kept."""
-
-    by_edge: dict[str, int] = field(default_factory=dict)
-    dropped: int = 0
-
-    def as_of_now(self) -> "FirstSeen":
-        """A value."""
-        return FirstSeen(self.by_edge.copy(), self.dropped)
-
-    def tell(self, edges: Sequence[Drawn]) -> None:
-        """The edges; from any thread."""
-        for edge in edges:
-            edge.first_ns = min(edge.first_ns, self.by_edge.get(edge.id, FOREVER_NS))
-
-    def note(self, edges: Sequence[Drawn]) -> None:
-        for edge in edges:
-            known = self.by_edge.get(edge.id)
-            if known is None and len(self.by_edge) >= _MOST_FIRST_SEEN:
-                self.dropped += 1
-            elif known is None or edge.first_ns < known:
-                self.by_edge[edge.id] = edge.first_ns
+# So many take some 0.1 s.
+_RESOLVED_AT_ONCE: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -89,6 +65,35 @@ class Held:
     events: Events
     usage: Usage
     around: Around
+
+    def counts(self) -> dict[str, int]:
+        """How many of what. From any thread."""
+        return {
+            "hosts": len(self.tables.hosts),
+            "endpoints": len(self.tables.endpoints),
+            "flows": len(self.tables.flows),
+            "names": len(self.tables.names),
+            "definitions": self.tables.definitions(),
+            "claims": len(self.ownership),
+            "dns_answers": len(self.dns),
+            "pods": len(self.pods),
+            "service_backends": len(self.services),
+            "events": len(self.events),
+            "usage_rows": len(self.usage),
+        }
+
+    def dropped(self) -> dict[str, int]:
+        """What found no room, by reason. From any thread."""
+        return {
+            "claims_full": self.ownership.dropped,
+            "addresses_full": self.ownership.forgotten,
+            "dns_answers_full": self.dns.dropped,
+            "first_seen_full": self.first_seen.dropped,
+            "pods_full": self.pods.dropped,
+            "service_backends_full": self.services.dropped,
+            "events_full": self.events.dropped,
+            "usage_full": self.usage.dropped,
+        }
 
 
 class Looks:
@@ -135,6 +140,10 @@ class Looks:
             before = self._resolved = self.resolver.resolve(held.lives, now_ns)
             self._resolved_at, self._resolved_ns = state, now_ns
         return before
+
+    def resolve_some(self, now_ns: int) -> bool:
+        """Of a table that is new as a whole; whether more are left."""
+        return self.resolver.resolve_some(self._held.lives, now_ns, _RESOLVED_AT_ONCE)
 
     def flows(self, now_ns: int) -> tuple[Resolved, Flows]:
         """A value: what changes later does not show in it."""

@@ -16,6 +16,7 @@ from plumbline.v1.flow_pb2 import Batch, Hello
 from aggregator.aside import Aside
 from aggregator.asked import Asked
 from aggregator.catalog.model import Declarations
+from aggregator.compacting import GivenBack
 from aggregator.durability import Durability
 from aggregator.insight.case import Case
 from aggregator.making import Making
@@ -48,7 +49,8 @@ _FRESH_SECONDS: Final = 1.0
 
 class Live:
     """`declarations` is asked for what the catalog says now. `on_snapshot` hears what changed with each new one of the
-    usual window. `on_round` hears after each round whether all snapshots could be made, or what kept one from it."""
+    usual window. `on_round` hears after each round whether all snapshots could be made, or what kept one from it.
+    `on_given_back` hears what was."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Live:
         on_snapshot: Callable[[list[pb.Change]], None] = lambda _changes: None,
         on_round: Callable[[Exception | None], None] = lambda _error: None,
         vendors: Vendors | None = None,
+        on_given_back: Callable[[GivenBack], None] = lambda _given: None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -72,6 +75,7 @@ class Live:
         self._on_snapshot = on_snapshot
         self._on_round = on_round
         self._vendors = vendors or Vendors()
+        self._on_given_back = on_given_back
         self._window_ns = int(settings.window_seconds * SECOND_NS)
         self._making = Making(store)
         self._disk = Durability(store.sync)
@@ -124,8 +128,7 @@ class Live:
 
     async def known_of_cluster(self) -> tuple[list[str], set[str]]:
         """Uids of pods that live as far as is known, and of Services and slices that are there."""
-        estate = self.store.estate
-        return await self._making.in_store(lambda: (estate.pods.living(), estate.services.known()))
+        return await self._making.in_store(self.store.known_of_cluster)
 
     async def durable(self, position: int) -> None:
         """Returns when the journal is on disk up to there; waits of many streams share a sync. Raises JournalFailed."""
@@ -181,6 +184,8 @@ class Live:
         """What is on disk, and the first snapshot of it. Raises JournalFailed."""
         restored = await self._making.in_store(self.store.restore)
         self._disk.position = self.store.position
+        if restored.given_back is not None:
+            self._on_given_back(restored.given_back)
         self.aside.happened(self.store.estate.events.as_of_now())
         try:
             await self._view(self._window_ns)
@@ -206,6 +211,8 @@ class Live:
                 if started - aged_at > _AGE_SECONDS:
                     aged_at = started
                     await self._making.age()
+                    if (given := await self._making.give_back()) is not None:
+                        self._on_given_back(given)
                 spent_seconds = await self._make_snapshots()
             except Exception as error:  # noqa: BLE001 - agents are heard and readers answered all the same
                 self._end_round(error)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
+from aggregator.compacting import GivenBack
+from aggregator.garbage import search_all
 from aggregator.snapshots import Made
 from aggregator.steps import Step
 from aggregator.store import Store
@@ -25,6 +27,7 @@ class Making:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._alone, self._beside = Worker("store"), Worker("snapshots")
+        self._is_replaced = False
 
     async def in_store(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         return await asyncio.wrap_future(self._alone.submit(lambda: function(*arguments, **named)))
@@ -36,6 +39,16 @@ class Making:
     async def age(self) -> None:
         """Agents do not wait for it either. One at a time."""
         await self._in_steps(await self.in_store(self._store.ageing))
+
+    async def give_back(self) -> GivenBack | None:
+        """Agents wait for this one; not for what is found out anew after it."""
+        if self._is_replaced:
+            search_all()  # nobody looks at the estate of before any more
+        given = await self.in_store(self._store.give_back)
+        self._is_replaced = given is not None
+        if given is not None:
+            await self._in_steps(await self.in_store(self._store.warming))
+        return given
 
     async def _in_steps(self, steps: Generator[Step, None, T]) -> tuple[T, float]:
         step, spent_seconds = Step.ALONE, 0.0

@@ -36,6 +36,7 @@ class Totals:
     checkpoints: int = 0
     failed_snapshots: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    given_back: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,15 @@ def metrics_of(own: Own, totals: Totals, live: Live | None, cluster: ClusterWatc
     yield _by_reason("refused", "Hellos and batches that could not be used.", totals.refused)
     dropped = live.store.estate.dropped() if live else {}
     yield _by_reason("dropped", "What of the agents' words was given up.", dropped)
+    yield _by_reason("given_back", "What nothing referred to any more, by kind.", totals.given_back, "kind")
     yield from _of_cluster(cluster) if cluster else ()
     build = GaugeMetricFamily("plumbline_aggregator_build_info", "Always 1.", labels=["version"])
     build.add_metric([VERSION], 1)
     yield build
 
 
-def _by_reason(name: str, meaning: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(f"plumbline_aggregator_{name}", meaning, labels=["reason"])
+def _by_reason(name: str, meaning: str, counts: Mapping[str, int], label: str = "reason") -> Metric:
+    family = CounterMetricFamily(f"plumbline_aggregator_{name}", meaning, labels=[label])
     for reason, count in sorted(counts.items()):
         family.add_metric([reason], count)
     return family

@@ -115,6 +115,7 @@ class Aggregator:
             telemetry.snapshot,
             telemetry.snapshots_made,
             vendors,
+            telemetry.given_back,
         )
         restored = await live.open()
         search_seldom()
@@ -186,7 +187,7 @@ class Aggregator:
         while True:
             await asyncio.sleep(_CHECKPOINT_LOOK_SECONDS)
             grown = live.store.position - live.store.saved_position
-            is_old = loop.time() - saved_at >= settings.checkpoint_seconds
+            is_old = loop.time() - saved_at >= settings.checkpoint_seconds or live.store.is_smaller
             if grown >= settings.checkpoint_bytes or (grown and is_old):
                 saved_at = loop.time()
                 await self._checkpoint(live)

@@ -1,7 +1,7 @@
 """What crosses between the aggregator's rooms: plain values, hardly any behaviour, no message of the contract.
 
 Times are nanoseconds since 1970 by the aggregator's clock unless a name says otherwise. Addresses are 16 bytes
-(IPv4 is v4-mapped). Ids of endpoints, flows and names are the aggregator's own, dense from 0, and hold for its life.
+(IPv4 is v4-mapped). Ids of endpoints, flows and names are the aggregator's own, dense from 0, and those of one estate.
 """
 
 from dataclasses import dataclass

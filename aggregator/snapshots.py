@@ -5,7 +5,7 @@ of values alone. What is new meanwhile, or between two whole graphs, is drawn in
 does not wait for all others. No I/O and no clock of its own.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
 
-from aggregator.held import FirstSeen, Held, Looks
+from aggregator.held import Held, Looks
 from aggregator.records import End
 from aggregator.resolve.past import Past
 from aggregator.resolve.resolved import Resolved
@@ -37,7 +37,7 @@ from aggregator.topology.snapshot import Graph
 from aggregator.topology.times import stamp
 from aggregator.topology.traffic import Traffic
 
-__all__ = ["FirstSeen", "Held", "Snapshots"]
+__all__ = ["Held", "Snapshots"]
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -88,6 +88,11 @@ class Snapshots:
     def heard(self, rows: Rows) -> None:
         """New rows, which are held already."""
         self._looks.presence.note(rows.flows)
+
+    def warming(self, now_ns: int) -> Iterator[Step]:
+        """All steps are ALONE."""
+        while self._looks.resolve_some(now_ns):
+            yield Step.ALONE
 
     def settling(self, now_ns: int) -> Settling:
         """Gives rows what they need to be merged over time from now on."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from plumbline.v1 import topology_pb2 as pb
 from plumbline.v1.flow_pb2 import Batch, Hello
 
 from aggregator.checkpoints import Checkpoints
+from aggregator.compacting import MANY_DEFINITIONS, GivenBack, Room
 from aggregator.estate import Estate
 from aggregator.ingest.decoding import check_hello
 from aggregator.journal import FileJournal
@@ -26,6 +27,9 @@ from aggregator.snapshots import Made, Steps
 from aggregator.steps import Step
 from aggregator.topology.events import payload_of as payload_of_events
 from telemetry.log import fault
+
+# Why a batch is not taken whose agent must say again what it refers to.
+ASKED_AGAIN: Final = "definitions_lost"
 
 
 class Observer(Protocol):
@@ -46,6 +50,7 @@ class Restored:
     records: int
     refused: int
     seconds: float
+    given_back: GivenBack | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +83,21 @@ class Store:
         self._journal = FileJournal(settings.data, self._damaged, segment_bytes)
         self._checkpoints = Checkpoints(settings.data, lambda path, why: observer.damaged(path, 0, 0, why))
         self.saved_position = 0
+        self._saved_after = 0
+        self._room = Room(
+            {"flows": settings.max_flows, "names": settings.max_names, "endpoints": settings.max_endpoints},
+            {"hosts": 4 * settings.max_hosts, "definitions": MANY_DEFINITIONS},
+        )
 
     @property
     def position(self) -> int:
         """The journal's end."""
         return self._journal.position
+
+    @property
+    def is_smaller(self) -> bool:
+        """Than the newest checkpoint, since something was given back: a replay from there would need the room again."""
+        return self.saved_position < self._saved_after
 
     def restore(self) -> Restored:
         """What is on disk becomes the estate."""
@@ -101,7 +116,15 @@ class Store:
             except Exception as error:  # noqa: BLE001 - one record must not keep all others from being known again
                 refused += 1
                 self._observer.unusable("a record of the journal", error)
-        return Restored(self.saved_position, records, refused, time.monotonic() - started)
+        given_back = self._give_back_restored()
+        return Restored(self.saved_position, records, refused, time.monotonic() - started, given_back)
+
+    def _give_back_restored(self) -> GivenBack | None:
+        try:
+            return self.give_back()
+        except Exception as error:  # noqa: BLE001 - all of it is known, with less room
+            self._observer.unusable("what nothing refers to", error)
+            return None
 
     def hello(self, hello: Hello, payload: bytes) -> Known:
         """Raises Refused; then nothing is kept."""
@@ -119,6 +142,8 @@ class Store:
         now_ns = self._clock_ns()
         key = HostKey(hello.cluster or self._settings.cluster, hello.host)
         record = JournalRecord(RecordKind.BATCH, self._place(hello), hello.epoch, now_ns, payload)
+        if self.estate.lacks(key, hello.epoch, batch):
+            return Taken(self._journal.position, False, Refused(ASKED_AGAIN, "It refers to what was given back."))
         position = self._journal.append(record)
         try:
             return Taken(position, self.estate.batch(key, hello.epoch, batch, now_ns))
@@ -137,6 +162,10 @@ class Store:
             pods.learn(news)
         pods.live(living)
         pods.end(gone, now_ns)
+
+    def known_of_cluster(self) -> tuple[list[str], set[str]]:
+        """Uids of pods that live as far as is known, and of Services and slices that are there."""
+        return self.estate.pods.living(), self.estate.services.known()
 
     def learn_services(self, came: Sequence[Service | Slice], gone: Sequence[str]) -> None:
         """`gone`: uids of Services and slices."""
@@ -171,6 +200,19 @@ class Store:
     def ageing(self) -> Generator[Step, None, None]:
         """The same in steps, as for a snapshot."""
         return self.estate.ageing(self._clock_ns())
+
+    def give_back(self) -> GivenBack | None:
+        """What nothing refers to any more, where a table runs out of room, else None. `warming` comes after it."""
+        now_ns, started = self._clock_ns(), time.monotonic()
+        if not self._room.is_short(self.estate.held(), now_ns):
+            return None
+        self.estate, given = self.estate.without_unused(now_ns)
+        self._saved_after = self._journal.position + 1
+        return given._replace(seconds=time.monotonic() - started)
+
+    def warming(self) -> Generator[Step, None, None]:
+        """In steps, as for a snapshot, all of them ALONE."""
+        yield from self.estate.warming(self._clock_ns())
 
     def checkpoint(self) -> tuple[int, Write]:
         """The journal's end and everything that is known at it, for `save`."""

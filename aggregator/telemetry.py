@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from aggregator.catalog.model import Problem
 from aggregator.catalog.watching import Refreshed
 from aggregator.clusterwatch import ClusterWatch
+from aggregator.compacting import GivenBack
 from aggregator.live import Live
 from aggregator.metrics import Own, Totals, metrics_of
 from aggregator.records import SECOND_NS, Refused
@@ -87,6 +88,9 @@ class Telemetry(Collector):
         self._count("refused", "token")
         if self._begins("caller_refused", f"{listener} {caller}"):
             self._log.write("caller_refused", listener=listener, caller=caller, reason=reason)
+
+    def agent_asked_again(self, hello: Hello) -> None:
+        self._log.write("agent_asked_again", agent=hello.host)
 
     # --- the disk ---
 
@@ -171,6 +175,19 @@ class Telemetry(Collector):
             totals.failed_snapshots += 1
         if self._begins("snapshot_failed", ""):
             self._log.write("snapshot_failed", reason=fault(error))
+
+    def given_back(self, given: GivenBack) -> None:
+        *counts, _ = given._asdict().items()
+        self._totals.given_back.update(dict(counts))
+        self._log.write(
+            "given_back",
+            hosts=given.hosts,
+            endpoints=given.endpoints,
+            flows=given.flows,
+            names=given.names,
+            definitions=given.definitions,
+            seconds=round(given.seconds, 3),
+        )
 
     # --- itself ---
 

@@ -191,6 +191,8 @@ AGENT_EVENTS: Mapping[str, Event] = {
 }
 
 # The aggregator's rows.
+_SIZES = ("snapshot_seconds", "journal_bytes", "working_set_bytes")
+
 AGGREGATOR_EVENTS: Mapping[str, Event] = {
     "aggregator_starting": Event(
         Level.INFO,
@@ -229,6 +231,11 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         ("agent", "sequence", "reason"),
         "A batch cannot be used and is counted as refused; told once an agent and reason in ten minutes.",
     ),
+    "agent_asked_again": Event(
+        Level.INFO,
+        ("agent",),
+        "This agent counts under something that was given back: its stream ends, and it defines again what it knows.",
+    ),
     "host_stale": Event(
         Level.WARNING, ("stale_host", "last_seen"), "No word from this host's agent: its numbers stand still."
     ),
@@ -265,6 +272,11 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         ("what", "reason"),
         "Something of --data met a fault of our own at a start and is left out; told once for each kind.",
     ),
+    "given_back": Event(
+        Level.INFO,
+        ("hosts", "endpoints", "flows", "names", "definitions", "seconds"),
+        "A table ran out of room: so many that nothing refers to any more are forgotten. Agents waited for so long.",
+    ),
     "journal_failed": Event(
         Level.ERROR, ("reason",), "The disk does not take the journal: nothing is acknowledged, and agents keep it."
     ),
@@ -273,18 +285,7 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
     ),
     "aggregator_summary": Event(
         Level.INFO,
-        (
-            "agents",
-            "nodes",
-            "edges",
-            "watchers",
-            "batches",
-            "records",
-            "refused",
-            "snapshot_seconds",
-            "journal_bytes",
-            "working_set_bytes",
-        ),
+        (*"agents nodes edges watchers batches records refused".split(), *_SIZES),
         "Once a minute: who reports, how large the graph is, what came in, what could not be used.",
     ),
     "aggregator_stopping": Event(Level.INFO, ("reason",), "The aggregator ends: it writes a checkpoint and closes."),

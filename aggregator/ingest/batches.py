@@ -9,7 +9,7 @@ from plumbline.v1 import columns as wire
 from plumbline.v1 import flow_pb2 as pb
 from plumbline.v1.addresses import MANY
 
-from aggregator.ingest.decoding import Checked, check_hello, nanoseconds
+from aggregator.ingest.decoding import Checked, check_batch, check_hello, nanoseconds
 from aggregator.ingest.readings import owned_of, status_of, told_of
 from aggregator.ingest.tables import Epoch, Tables
 from aggregator.records import SECOND_NS, Endpoint, Flow, HostKey, Name, Owned, Refused, Status, Told
@@ -83,11 +83,14 @@ class Ingest:
             raise Refused("epoch_unknown", "A batch came before its agent's hello.")
         if batch.sequence in epoch.sequences:
             return None
+        was_asked = epoch.definitions_lost
         is_gap, missing = epoch.gap_before(batch.sequence)
         self._define(host, epoch, batch)
         self._note_sequence(epoch, batch.sequence)
         if batch.flows.flow and not is_replay:
             epoch.definitions_lost = False  # they came before: its agent was asked when it connected
+            if was_asked:
+                epoch.told_again()
         if batch.HasField("sent"):
             epoch.heard(nanoseconds(batch.sent), received_ns)
         offset = epoch.clock_offset_ns
@@ -106,6 +109,19 @@ class Ingest:
             is_gap=is_gap,
             missing=missing,
         )
+
+    def lacks(self, host: int, epoch_number: int, batch: pb.Batch) -> bool:
+        """Whether it refers to what was given back. Its agent is asked when it connects, and says it again."""
+        epoch = self.tables.epochs.get(host)
+        if epoch is None or epoch.number != epoch_number or not epoch.has_given_back:
+            return False
+        if epoch.definitions_lost or batch.sequence in epoch.sequences:
+            return False
+        try:
+            epoch.definitions_lost = _lacks(epoch, check_batch(batch))
+        except Refused:
+            return False  # as it will be
+        return epoch.definitions_lost
 
     def undirected_bytes(self, flows: dict[str, Array]) -> int:
         """Of connections of which nobody knows who opened them: no edge has them, since an arrow would be a guess."""
@@ -144,7 +160,7 @@ class Ingest:
                 host, one.kind, one.pod_uid, one.container_id, one.unit, one.command, one.network_namespace
             )
             known = epoch.endpoints.one(one.id)
-            is_new = known < 0 or tables.endpoints.values[known] == _other_of(host)
+            is_new = known < 0 or tables.endpoints.values[known] == other_of(host)
             ours = self._endpoint(value) if is_new else tables.endpoints.improve(known, value)
             self.dropped["ids_full"] += not epoch.endpoints.define(one.id, ours)
         for name in batch.names:
@@ -159,7 +175,7 @@ class Ingest:
         if endpoints.known(value) is None and len(endpoints) >= self._max_endpoints:
             # One a host for all that have no room: it keeps their sums.
             self.dropped["endpoints_full"] += 1
-            value = _other_of(value.host)
+            value = other_of(value.host)
         return endpoints.id_of(value)
 
     def _name(self, value: Name) -> int:
@@ -185,7 +201,7 @@ class Ingest:
         if flows.known(value) is None and len(flows) >= self._max_flows:
             # One for all that has no room: it keeps their sums.
             self.dropped["flows_full"] += 1
-            value = Flow(endpoint, MANY, MANY, 0, flow.role, flow.transport, b"", 0)
+            value = other_flow(endpoint, flow.role, flow.transport)
         ours = flows.id_of(value)
         if flow.role == pb.ROLE_UNSPECIFIED:
             if ours >= len(self._undirected):
@@ -234,8 +250,28 @@ class Ingest:
         return told
 
 
-def _other_of(host: int) -> Endpoint:
+def _lacks(epoch: Epoch, checked: Checked) -> bool:
+    batch = checked.batch
+    endpoints = {one.endpoint for some in (batch.flow_definitions, batch.ownerships) for one in some}
+    endpoints.update(answer.endpoint for answer in batch.dns_answers)
+    endpoints.update(np.unique(checked.resources["endpoint"]).tolist())
+    flows = {*np.unique(checked.flows["flow"]).tolist(), *np.unique(checked.requests["flow"]).tolist()}
+    names = {one for column in ("name", "host") for one in np.unique(checked.requests[column]).tolist()}
+    return (
+        epoch.endpoints.lacks(endpoints, {one.id for one in batch.endpoints})
+        or epoch.flows.lacks(flows, {one.id for one in batch.flow_definitions})
+        or epoch.names.lacks(names, {one.id for one in batch.names})
+    )
+
+
+def other_of(host: int) -> Endpoint:
+    """All of a host that had no room."""
     return Endpoint(host, pb.ENDPOINT_KIND_PROCESS, "", "", "", FIXED_NAMES[wire.OTHER_NAME], 0)
+
+
+def other_flow(endpoint: int, role: int, transport: int) -> Flow:
+    """All of an endpoint's that had no room."""
+    return Flow(endpoint, MANY, MANY, 0, role, transport, b"", 0)
 
 
 def _timed(rows: dict[str, Array], spans: tuple[Array, Array]) -> dict[str, Array]:

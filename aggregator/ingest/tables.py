@@ -1,6 +1,6 @@
-"""Dense ids for what agents define: one value, one id, for the aggregator's life."""
+"""Dense ids for what agents define: one value, one id, until what nothing refers to is given back (compacting.py)."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -46,6 +46,14 @@ class Table(Generic[T]):
             self.values.append(value)
         return known
 
+    @classmethod
+    def of(cls, values: Iterable[T], improved: int = 0) -> "Table[T]":
+        """Each value once."""
+        table: Table[T] = cls()
+        table.values, table.improved = list(values), improved
+        table._ids = {value: known for known, value in enumerate(table.values)}
+        return table
+
     def improve(self, known: int, value: T) -> int:
         """The same thing, better known: it keeps its id, unless the better value has one already."""
         if value in self._ids:
@@ -62,17 +70,23 @@ class Translation:
     Takes room by how many are defined, not by how large they are: an agent counts up for as long as it runs.
     """
 
+    # Whether some were given back: their agent may use them still. Of the class: one that was kept may be of before.
+    has_given_back = False
+
     def __init__(self, most: int = _MOST_IDS) -> None:
         self._theirs, self._ours = np.empty(0, np.int64), np.empty(0, np.int64)  # by their ids, ascending
         self._new: dict[int, int] = {}
         self._most = most
+
+    def __len__(self) -> int:
+        return len(self._theirs) + len(self._new)
 
     def define(self, theirs: int, ours: int) -> bool:
         """False when there is no room for one more."""
         at = self._position(theirs)
         if at >= 0:
             self._ours[at] = ours
-        elif theirs in self._new or len(self._theirs) + len(self._new) < self._most:
+        elif theirs in self._new or len(self) < self._most:
             self._new[theirs] = ours
         else:
             return False
@@ -91,6 +105,28 @@ class Translation:
             return self._new[theirs]
         at = self._position(theirs)
         return int(self._ours[at]) if at >= 0 else -1
+
+    def lacks(self, theirs: Iterable[int], told: Collection[int]) -> bool:
+        """Whether one of these may have been given back; `told` are defined anew."""
+        if not self.has_given_back:
+            return False
+        asked = np.array(sorted({0, *theirs}), np.int64)[1:]
+        return not set(asked[self.of(asked) < 0].tolist()) <= set(told)
+
+    def renumber(self, ids: Ids, others: npt.NDArray[np.bool_], fixed: int = 0) -> None:
+        """By ours of before: `ids`, ours of now, -1 for what is given back; and `others`, which stand for what found
+        no room: it may find some now. Those of theirs below `fixed` stay."""
+        self._settle()
+        before = self._ours >= 0
+        ours = np.full(len(before), -1, np.int64)
+        ours[before] = ids[self._ours[before]]
+        # An agent that defines the same under another number has forgotten the former one.
+        newest = np.zeros(len(ours), np.bool_)
+        newest[len(ours) - 1 - np.unique(ours[::-1], return_index=True)[1]] = True
+        newest[before] &= ~others[self._ours[before]]
+        stay = (ours >= 0) & (newest | (self._theirs < fixed))
+        self.has_given_back |= bool((before & ~stay).any())
+        self._theirs, self._ours = self._theirs[stay], ours[stay]
 
     def _position(self, theirs: int) -> int:
         at = int(np.searchsorted(self._theirs, theirs))
@@ -122,6 +158,14 @@ class Epoch:
     flows: Translation = field(default_factory=Translation)
     names: Translation = field(default_factory=Translation)
     continues: bool = False  # goes on from the epoch that was present before it, without a gap
+
+    @property
+    def has_given_back(self) -> bool:
+        return any(one.has_given_back for one in (self.endpoints, self.flows, self.names))
+
+    def told_again(self) -> None:
+        """Its agent has said again whatever it refers to."""
+        self.endpoints.has_given_back = self.flows.has_given_back = self.names.has_given_back = False
 
     def heard(self, sent_ns: int, received_ns: int) -> None:
         """Way and waiting only ever make the offset look larger: the smallest is the best, until a clock is set.
@@ -168,6 +212,10 @@ class Tables:
         """Who has what an endpoint claims: a pod, whichever of its containers it is."""
         value = self.endpoints.values[endpoint]
         return (value.host, value.pod_uid) if value.kind == flow.ENDPOINT_KIND_POD else endpoint
+
+    def definitions(self) -> int:
+        """Of all present epochs. From any thread."""
+        return sum(len(one.endpoints) + len(one.flows) + len(one.names) for one in list(self.epochs.values()))
 
     def as_of_now(self) -> "Tables":
         """What does not change with these; without epochs."""

@@ -17,6 +17,7 @@ from aggregator.live import Live
 from aggregator.outputs.refusals import CannotServe, Refusal
 from aggregator.records import HostKey, Refused
 from aggregator.settings import VERSION
+from aggregator.store import ASKED_AGAIN
 from aggregator.telemetry import Telemetry
 from aggregator.topology.times import stamp
 
@@ -177,6 +178,11 @@ class _Stream:
                 # What is still in its pipe was said, or will be said, on the newer one; perhaps by other numbers.
                 raise CannotServe(Refusal.AWAY, "A newer stream of this agent is open; it goes on there.")
             taken = await self._live.batch(self._hello, request.batch, payload)
+            if taken.refused is not None and taken.refused.reason == ASKED_AGAIN:
+                self._telemetry.agent_asked_again(self._hello)
+                raise CannotServe(
+                    Refusal.AWAY, "Some of what this agent defined was given back; connect, and say it again."
+                )
             self._telemetry.batch_taken(self._hello, request.batch, len(payload), taken)
             if taken.refused is not None and taken.refused.reason == "epoch_unknown":
                 # Acknowledged it would be gone; a stream that begins anew says hello, or is told who is in its place.

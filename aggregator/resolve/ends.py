@@ -124,12 +124,21 @@ class Resolver:
         until_ns = self._columns.until_ns
         return bool((lives.awake[: len(until_ns)] & (lives.last_ns[: len(until_ns)] >= until_ns)).any())
 
+    def resolve_some(self, lives: Lives, now_ns: int, most: int) -> bool:
+        """The next ones, that many; whether there are more."""
+        self._resolve(lives, now_ns, min(len(self._columns.source) + most, self.flows_known))
+        return len(self._columns.source) < self.flows_known
+
     def resolve(self, lives: Lives, now_ns: int) -> Resolved:
         """Of those that are awake, anew where something about them is; for the others what was found before stays."""
+        return self._resolve(lives, now_ns, self.flows_known)
+
+    def _resolve(self, lives: Lives, now_ns: int, size: int) -> Resolved:
+        """`size`: of the first ones, all that were resolved before among them."""
         flows = self._tables.flows.values
-        lives.grow(len(flows))
-        awake = lives.awake[: len(flows)].copy()
-        found = self._columns = self._columns.grown(len(flows))
+        lives.grow(size)
+        awake = lives.awake[:size].copy()
+        found = self._columns = self._columns.grown(size)
         dirty = self._dirty(lives, awake)
         for one in dirty:
             if flows[one].role == CLIENT:

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from aggregator.records import Told
 
 _KEPT_PAIRS: Final = 200_000
@@ -49,6 +52,18 @@ class DnsMemory:
         for (_, address), names in self._told.items():
             for name in names:
                 self._note(name, address)
+
+    def renumbered(self, ids: npt.NDArray[np.int64]) -> "DnsMemory":
+        """`ids`: endpoints of now, by those of before; -1 for what is given back."""
+        now = zip(ids[[endpoint for endpoint, _ in self._told]].tolist(), self._told.items(), strict=True)
+        told = OrderedDict(((endpoint, key[1]), names) for endpoint, (key, names) in now if endpoint >= 0)
+        same = DnsMemory()
+        same.__setstate__({**self.__getstate__(), "_told": told})
+        return same
+
+    def told_since(self, time_ns: int) -> set[int]:
+        """Endpoints that were told anything since then."""
+        return {endpoint for (endpoint, _), names in self._told.items() if max(names.values()) >= time_ns}
 
     def take_changed(self) -> set[bytes]:
         """Addresses that are called otherwise by somebody than when this was asked last."""

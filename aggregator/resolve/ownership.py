@@ -48,8 +48,8 @@ class Ownership:
     def __init__(
         self,
         place_of: Callable[[int], Place],
-        most_claims: int = MOST_CLAIMS,
         holder_of: HolderOf = lambda endpoint: endpoint,
+        most_claims: int = MOST_CLAIMS,
     ) -> None:
         self._place_of = place_of
         self._holder_of = holder_of

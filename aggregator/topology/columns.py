@@ -7,7 +7,7 @@ detail, names, count, sum_ns), all int64. `detail` and `names` pack a request's 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self, TypeVar
 
 import numpy as np
@@ -127,6 +127,15 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.flows) + len(self.requests)
+
+    def renumbered(self, flows: Ints, names: Ints) -> "Rows":
+        """`flows` and `names`: ids of now, by those of before."""
+        texts = {name: names[self.requests.key(name)] for name in NAME_BITS} if len(self.requests) else {}
+        packed = _packed({"flow": self.requests.flow, **texts}, NAME_BITS) if texts else self.requests.names
+        return Rows(
+            replace(self.flows, flow=flows[self.flows.flow]),
+            replace(self.requests, flow=flows[self.requests.flow], names=packed),
+        )
 
     @property
     def oldest_ns(self) -> int:

@@ -150,6 +150,16 @@ class HotRows:
         kept = [(tier, start, part.rows) for tier, some in slots for start, part in some.items()]
         return [*((_YOUNG, 0, part.rows) for part in self._young), *kept]
 
+    def recent(self, parts: Sequence[tuple[int, int, Rows]], now_ns: int) -> Iterator[tuple[int, int, Rows]]:
+        """Those that `age` would keep, of what `parts` gave."""
+        oldest_ns = self.oldest_end_ns(now_ns)
+        for tier, start, rows in parts:
+            if tier == _YOUNG:
+                flows, requests = (part.to_ns >= oldest_ns for part in (rows.flows, rows.requests))
+                yield tier, start, Rows(rows.flows.take(flows), rows.requests.take(requests))
+            elif start >= oldest_ns:
+                yield tier, start, rows
+
     def restore(self, parts: Sequence[tuple[int, int, Rows]]) -> None:
         self._young = [Part.of(rows) for tier, _, rows in parts if tier == _YOUNG]
         for tier, start, rows in parts:

@@ -49,6 +49,15 @@ class Lives:
             self.slept += 1
             self.awake &= ~asleep
 
+    def renumbered(self, kept: Ints) -> "Lives":
+        """Of these flows alone, in this order."""
+        same = Lives()
+        same.woken, same.slept = self.woken, self.slept
+        for name in ("first_ns", "last_ns", "active", "protocols", "awake"):
+            setattr(same, name, getattr(self, name)[kept])
+        same.grow(64)
+        return same
+
     def grow(self, size: int) -> None:
         """At least so many flows have their place."""
         if size > len(self.active):

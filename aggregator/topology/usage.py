@@ -127,6 +127,27 @@ class Usage:
         same._latest, same._told_ns, same.dropped = self._latest.copy(), dict(self._told_ns), self.dropped
         return same
 
+    def endpoints(self) -> Ints:
+        """Of which there are rows."""
+        parts = [*self._fresh, *(rows for slots in self._slots for rows in slots.values())]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *(rows["endpoint"] for rows in parts)]))
+
+    def renumbered(self, endpoints: Ints, hosts: Ints) -> "Usage":
+        """Both by those of before, in the same order: what has rows is kept; -1 for what is given back."""
+
+        def of_now(rows: Table) -> Table:
+            same = rows.copy()
+            same["endpoint"] = endpoints[rows["endpoint"]]
+            return same
+
+        same = Usage(self._retention_ns, self._most_rows)
+        same._fresh = [of_now(rows) for rows in self._fresh]
+        same._slots = [{start: of_now(rows) for start, rows in slots.items()} for slots in self._slots]
+        same._latest = self._latest[: len(endpoints)][endpoints[: len(self._latest)] >= 0]
+        told = ((int(hosts[host]), told_ns) for host, told_ns in self._told_ns.items())
+        same._told_ns, same.dropped = {host: told_ns for host, told_ns in told if host >= 0}, self.dropped
+        return same
+
     def keep_for(self, retention_ns: int) -> None:
         """From now on: one that was kept is of a start that may have been told otherwise."""
         self._retention_ns = retention_ns

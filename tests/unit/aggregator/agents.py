@@ -4,7 +4,7 @@ world = World(); alpha = world.agent("alpha", "10.0.0.1"); web = alpha.unit("web
 alpha.calls(web, "10.0.0.2", 80, requests=3); alpha.tells(); world.edges()
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -64,6 +64,7 @@ class Agent:
         self.sequence = 0
         self.greeted = False
         self._ids: dict[Any, int] = {}
+        self._defined = flow.Batch()
         self._empty()
 
     def _empty(self) -> None:
@@ -202,6 +203,8 @@ class Agent:
         """All that was collected, as of one bucket of time, with the host's status at its end."""
         batch, flows, requests, resources = self.message, self.flows, self.requests, self.resources
         self._empty()
+        for name in ("endpoints", "flow_definitions", "names"):
+            getattr(self._defined, name).extend(getattr(batch, name))
         self.sequence += 1
         batch.sequence = self.sequence
         bucket = batch.buckets.add()
@@ -213,6 +216,20 @@ class Agent:
         batch.host_status.CopyFrom(flow.HostStatus(time=self.stamp(end), coverage=1.0, addresses=self.addresses))
         batch.sent.CopyFrom(self.stamp(end))
         return batch
+
+    def everything(self) -> flow.Batch:
+        """All that it defined and knows still, again."""
+        self.sequence += 1
+        again = flow.Batch(sequence=self.sequence)
+        again.MergeFrom(self._defined)
+        return again
+
+    def forget(self, endpoints: Collection[int], names: Collection[int] = ()) -> None:
+        """As an agent does with what is gone: `everything` says it no more."""
+        left, self._defined = self._defined, flow.Batch()
+        self._defined.endpoints.extend(one for one in left.endpoints if one.id not in endpoints)
+        self._defined.flow_definitions.extend(one for one in left.flow_definitions if one.endpoint not in endpoints)
+        self._defined.names.extend(one for one in left.names if one.id not in names)
 
     def tells(self, begin: float = 0.0, end: float = 1.0, at: float | None = None) -> bool:
         """What was collected reaches the world at second `at`; False when it was known."""

@@ -31,8 +31,8 @@ class Damages:
 class Started:
     """A store on a folder, at a time that tests set."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.now = 1.0
+    def __init__(self, settings: Settings, now: float = 1.0) -> None:
+        self.now = now
         self.damages = Damages()
         self.store = Store(settings, self.damages, lambda: ns(self.now))
         self.restored: Restored = self.store.restore()
@@ -73,8 +73,8 @@ class Folder:
         self.alpha, self.beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
 
     @contextmanager
-    def start(self, **settings: object) -> Iterator[Started]:
-        started = Started(replace(self.settings, **settings))  # type: ignore[arg-type]
+    def start(self, now: float = 1.0, **settings: object) -> Iterator[Started]:
+        started = Started(replace(self.settings, **settings), now)  # type: ignore[arg-type]
         try:
             yield started
         finally:
