@@ -27,6 +27,7 @@ _MEANING_IDLE_NS = 24 * 3600 * _SECOND_NS
 MOST_FLOWS = 65_536
 MOST_NAMES = 65_536
 _COLUMNS = ROW.names or ()
+_MOST_UNNAMED = 1_024
 
 
 class IdTable:
@@ -92,6 +93,8 @@ class Dictionary:
         self._flow_ids: dict[bytes, int] = {}
         self._name_ids: dict[tuple[NameKind, str], int] = {}
         self._texts: dict[int, str] = {}  # of the same
+        # By the kernel's id of a name whose announcement was lost: flows that are called so, by theirs.
+        self._unnamed: dict[int, dict[int, tuple[KernelFlow, int]]] = {}
         self._next_flow = 1
         self._next_name = FIRST_NAME_ID
         self._new_flows: list[FlowDefinition] = []
@@ -114,7 +117,10 @@ class Dictionary:
 
     def learn_flow(self, flow: KernelFlow, endpoint: int, now_ns: int) -> int:
         """The contract's id. Flows of the kernel that differ in nothing that leaves the host share one."""
-        definition = _definition(flow, endpoint, self._text_of(flow.server_name))
+        server_name = self._text_of(flow.server_name)
+        if flow.server_name and not server_name and len(self._unnamed) < _MOST_UNNAMED:
+            self._unnamed.setdefault(flow.server_name, {})[flow.id] = flow, endpoint
+        definition = _definition(flow, endpoint, server_name)
         key = definition.SerializeToString(deterministic=True)
         flow_id = self._flow_ids.get(key)
         if flow_id is None:
@@ -135,10 +141,12 @@ class Dictionary:
             self._name_ids[kind, text], self._texts[known] = known, text
             self._new_names.append(NameDefinition(id=known, kind=kind, text=text))
         self._names.add(name_id, known, 0, now_ns)
+        for flow, endpoint in self._unnamed.pop(name_id, {}).values():
+            self.learn_flow(flow, endpoint, now_ns)
         return known
 
     def _text_of(self, name_id: int) -> str:
-        """Of a kernel's name, "" for one that is not known: it is announced before what is called so."""
+        """Of a kernel's name, "" where that is not known: it is announced before what is called so, or again later."""
         return self._texts.get(self._names.value(name_id), "") if name_id else ""
 
     def endpoint_of(self, flow_id: int) -> int:

@@ -48,8 +48,14 @@ def test_a_flow_is_told_with_the_name_that_its_client_said() -> None:
     for kernel_id, name in ((BIG, 7), (BIG + 1, 8), (BIG + 2, 0)):
         dictionary.learn_flow(flow(kernel_id, server_name=name), 1, 0)
     flows, _ = dictionary.take_new()
-    # One whose name never came is as one without.
+    # One whose name did not come is as one without, until it comes.
     assert [(one.id, one.server_name) for one in flows] == [(1, "a.test"), (2, "")]
+    dictionary.learn_name(8, NAME_KIND_HOST, "b.test", 0)
+    flows, _ = dictionary.take_new()
+    assert [(one.id, one.server_name) for one in flows] == [(3, "b.test")]
+    rows = kernel_columns([{"flow": BIG + one, "connections": 1} for one in range(3)], FLOWS)
+    translated, _, _ = dictionary.translate(rows, kernel_columns([], REQUESTS), SECOND_NS)
+    assert translated["flow"].tolist() == [1, 3, 2]
 
 
 def test_rows_are_translated_and_unknown_flows_are_told() -> None:
