@@ -64,12 +64,12 @@ def against_events(scene: Pair, product: Product) -> list[Figure]:
     """Both look at the same requests at the same time: ours, and the same hooks with an event for each request."""
     progress("an event a request")
     said: list[str] = []
-    with _events(product, said) as events:
-        idle = _both_user(product, events, 5)
+    with events_agent(product, SERVER_HOST, said) as events:
+        idle = both_user(product, SERVER_HOST, events, 5)
         program = scene.start_wrk(10)
         time.sleep(1)
         before = scene.served()
-        busy = _both_user(product, events, 6)
+        busy = both_user(product, SERVER_HOST, events, 6)
         requests = scene.served() - before
         program.wait(30)
     ours, theirs = (max(late - early * 6 / 5, 0) / requests * 1e6 for early, late in zip(idle, busy, strict=True))
@@ -84,9 +84,9 @@ def against_events(scene: Pair, product: Product) -> list[Figure]:
 
 
 @contextmanager
-def _events(product: Product, said: list[str]) -> Iterator[int]:
-    """The process id of the other design's agent, at the server's cgroup. What it says at its end joins `said`."""
-    command = [sys.executable, "-m", "bench.events", str(product.cluster.cgroup_root(SERVER_HOST))]
+def events_agent(product: Product, host: str, said: list[str]) -> Iterator[int]:
+    """The process id of the other design's agent, at that host's cgroup. What it says at its end joins `said`."""
+    command = [sys.executable, "-m", "bench.events", str(product.cluster.cgroup_root(host))]
     agent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert agent.stdout is not None
@@ -98,11 +98,11 @@ def _events(product: Product, said: list[str]) -> Iterator[int]:
         said.append(agent.communicate()[0].strip())
 
 
-def _both_user(product: Product, events: int, seconds: float) -> tuple[float, float]:
+def both_user(product: Product, host: str, events: int, seconds: float) -> tuple[float, float]:
     """User CPU of ours and of the other, in that time; both in seconds."""
-    before = product.cpu_seconds(f"agent-{SERVER_HOST}")["user"], _user_seconds(events)
+    before = product.cpu_seconds(f"agent-{host}")["user"], _user_seconds(events)
     time.sleep(seconds)
-    after = product.cpu_seconds(f"agent-{SERVER_HOST}")["user"], _user_seconds(events)
+    after = product.cpu_seconds(f"agent-{host}")["user"], _user_seconds(events)
     return after[0] - before[0], after[1] - before[1]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from bench.common import flags, number, progress, write
 
-_PROGRAMS: Final = ("kernel_cost", "latency", "start", "agent_memory", "aggregator", "impact")
+_PROGRAMS: Final = ("kernel_cost", "naming", "latency", "start", "agent_memory", "aggregator", "impact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,17 @@ class Budget:
 
 BUDGETS: Final = (
     Budget("user CPU for 1,000 requests, against an event each", "against events", "x", 20, 100, at_least=True),
+    Budget(
+        "user CPU for 1,000 new TLS connections, against events",
+        "new TLS connections against events",
+        "x",
+        10,
+        20,
+        at_least=True,
+    ),
+    Budget(
+        "user CPU for 1,000 DNS look-ups, against events", "DNS look-ups against events", "x", 20, 100, at_least=True
+    ),
     Budget("agent's user CPU at 10 times the rate, the same edges", "agent CPU at 10x", "x", 1.3, 1.1),
     Budget("nginx, throughput kept, both sides traced", "kept, both sides", "%", 90, 95, at_least=True),
     Budget("nginx, throughput kept, the server's side traced", "kept, server's side", "%", 93, 95, at_least=True),
