@@ -20,9 +20,10 @@ _load = programs._prog_load
 _file = Path(os.environ["PROGRAMS"])
 
 
-def noting(kind: int, name: bytes, its_license: bytes, code: bytes, instructions: int, options: bytes) -> int:
-    """As libbpf has it. Who asks for the verifier's log itself asks about one that is noted already."""
-    if len(options) == programs._LOG_OPTIONS.size:
+def noting(kind: int, name: bytes, its_license: bytes, code: bytes, instructions: int, options: bytes | None) -> int:
+    """As libbpf has it. Who asks for the verifier's log itself asks about one that is noted already, and who asks without
+    options, what a program may call."""
+    if options is None or len(options) == programs._LOG_OPTIONS.size:
         return int(_load(kind, name, its_license, code, instructions, options))
     _, _, attach_type = programs._PROGRAM_OPTIONS.unpack(options)
     log = ctypes.create_string_buffer(_LOG_BYTES)
