@@ -21,8 +21,8 @@ _file = Path(os.environ["PROGRAMS"])
 
 
 def noting(kind: int, name: bytes, its_license: bytes, code: bytes, instructions: int, options: bytes | None) -> int:
-    """As libbpf has it. Who asks for the verifier's log itself asks about one that is noted already, and who asks without
-    options, what a program may call."""
+    """As libbpf has it. Who asks for the verifier's log itself asks about one that is noted already, and who has no
+    options asks what a program may call."""
     if options is None or len(options) == programs._LOG_OPTIONS.size:
         return int(_load(kind, name, its_license, code, instructions, options))
     _, _, attach_type = programs._PROGRAM_OPTIONS.unpack(options)
