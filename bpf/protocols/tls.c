@@ -234,10 +234,12 @@ static __always_inline u64 tls_name(struct connection *c, struct tls_side *t, st
   u64 hash = settings->seed ^ NAME_KIND_HOST, length = t->wanted;
   u32 named;
   #pragma clang loop unroll(disable)
-  for (u64 i = 0; i < FOLD_LIMIT; i++) {
-    if (i >= length)
+  for (u32 i = 0; i < FOLD_LIMIT; i++) {
+    u64 at = i;
+    TRIM_INDEX(at, 127);
+    if (at >= length)
       break;
-    u64 letter = t->field[i];
+    u64 letter = t->field[at];
     hash = hash_letter(hash, letter + (IS_WITHIN(letter, 'A', 26) << 5));
     barrier();
   }
