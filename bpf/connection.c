@@ -214,7 +214,7 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
     error = socket_error(sk, settings);
   if (before == BPF_TCP_ESTABLISHED)
     note_ended_by(c, after, error);
-  u32 is_silent_client = c->role == ROLE_CLIENT && c->sequenced && !c->adopted;   /* or a listener, or older than the agent */
+  u32 is_silent_client = c->role == ROLE_CLIENT && c->sequenced && !c->adopted && before != BPF_TCP_CLOSE;
   if (after != BPF_TCP_CLOSE || (before != BPF_TCP_SYN_SENT && !c->counted && !is_silent_client))
     return;
   int generation = generation_of(settings);
