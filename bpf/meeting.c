@@ -89,6 +89,16 @@ static __always_inline void begin_flow(struct connection *c, struct __sk_buff *s
     count_unsaid(c, counts, sk->state);
 }
 
+#define MOST_HELLO_PACKETS 8192   /* what came before would not fit into its counter for ever */
+
+/* Whether the name in a client's hello is still waited for. */
+static __always_inline u32 awaits_name(struct connection *c) {
+  if (!c->waits || c->unsaid_packets < MOST_HELLO_PACKETS)
+    return c->waits;
+  lose(LOSS_hello_unread);
+  return 0;
+}
+
 /* Whether a client's first byte may be that of a TLS hello: then it has no flow before that has been read. */
 static __always_inline u32 begins_hello(struct connection *c, struct __sk_buff *skb, struct packet *p) {
   u8 first = 0;
@@ -114,7 +124,7 @@ static __always_inline void meet_connection(struct connection *c, struct __sk_bu
     learn_role(c, sk, p, settings);
   if (c->flow)
     return;
-  c->waits = p->egress && p->payload_length && (c->waits || begins_hello(c, skb, p));
+  c->waits = p->egress && p->payload_length && (awaits_name(c) || begins_hello(c, skb, p));
   if (!c->waits)
     begin_flow(c, skb, sk, p, 0, settings, generation);
 }

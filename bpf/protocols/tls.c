@@ -20,7 +20,7 @@ enum tls_extension { TLS_SERVER_NAME = 0, TLS_VERSIONS = 43 };
 enum tls_step {
   TLS_RECORDS,             /* none: records are passed over */
   TLS_MESSAGE, TLS_VERSION, TLS_SESSION, TLS_SUITES, TLS_COMPRESSIONS, TLS_EXTENSIONS, TLS_EXTENSION, TLS_NAMES, TLS_NAME,
-  TLS_CHOICES, TLS_CHOSEN, TLS_WARNING,
+  TLS_CHOSEN, TLS_WARNING,
 };
 
 /* What one end says. */
@@ -267,11 +267,9 @@ static __always_inline void tls_begin_flow(struct __sk_buff *skb, struct bpf_soc
 }
 
 /* A row of its own, beside the flow's turns: how it ended, the alert where one was readable, and the version. */
-static __always_inline void tls_ended(struct __sk_buff *skb, struct connection *c, struct tls *tls, struct tls_side *t, u32 found,
-                                      struct control *settings) {
+static __always_inline void tls_ended(struct connection *c, struct tls *tls, struct tls_side *t, u32 found, struct control *settings) {
   struct request row = { .flow = c->flow, .kind = tls->version, .protocol = PROTOCOL_TLS, .outcome = OUTCOME_ANSWERED };
   u64 latency_ns = 0;
-  c->waits = 0;
   if (found == TLS_UP) {
     latency_ns = bpf_ktime_get_ns() - tls->began_ns;
     row.latency_bucket = latency_bucket(latency_ns);
@@ -290,7 +288,7 @@ static __always_inline void tls_segment(struct __sk_buff *skb, struct bpf_sock *
     lose(LOSS_hello_unread);
     if (c->waits == WAITS_FOR_NAME)
       tls_begin_flow(skb, sk, c, 0, 0, settings);
-    c->waits = 0;
+    c->waits = WAITS_FOR_NOTHING;
     return;
   }
   struct tls_side *t = tls_side(tls, is_server);
@@ -308,11 +306,11 @@ static __always_inline void tls_segment(struct __sk_buff *skb, struct bpf_sock *
     if (c->waits)
       parsers_by_protocol.call(skb, PARSER_TLS);   /* to what is left of the segment */
   } else if (found == TLS_UP || found == TLS_BROKEN || (found == TLS_NONE && is_server)) {   /* it answers in another tongue */
-    tls_ended(skb, c, tls, t, found, settings);
+    tls_ended(c, tls, t, found, settings);
   } else {
     lose(LOSS_handshake_unread);
   }
-  c->waits = 0;
+  c->waits = WAITS_FOR_NOTHING;
   tls_connections.sk_storage_delete(sk);
 }
 

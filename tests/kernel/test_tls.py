@@ -223,6 +223,22 @@ def test_a_hello_that_never_ends(wire: Wire) -> None:
     assert found == Counter(connections=len(cuts), bytes=sum(cuts))
 
 
+def test_a_hello_of_very_many_segments_is_not_waited_for(wire: Wire) -> None:
+    """More than its packets' counter could hold: they are all counted, and what comes after them."""
+    wire.counted()
+    begin = hello(extension(PADDING, bytes(60_000)))[4:]
+    said = records(bytes([CLIENT_HELLO]) + number(200_000, 3) + begin + extension(PADDING, bytes(60_000)))
+    with connection() as (client, server):
+        for at in range(70_000):
+            client.send(said[at : at + 1])
+            server.recv(10)
+    seen = wire.counted()
+    (found,) = by_name(wire, seen).items()
+    assert found == ("", Named(1, 1, 70_000, False))
+    assert seen.totals["client"]["packets_sent"] >= 70_000
+    assert seen.lost["hello_unread"] == 1
+
+
 def test_a_server_that_answers_in_the_middle_of_a_hello(wire: Wire) -> None:
     wire.counted()
     said = real_hello()
