@@ -109,11 +109,14 @@ class Product:
     def graph_when(self, holds: Callable[[Graph], object], timeout_seconds: float = 30) -> Graph:
         """The first graph for which it holds, else the last one: the caller says what is wrong with it.
 
-        What it asserts in vain does not hold yet: one end of a call may be told before the other one.
+        What it asserts in vain does not hold yet: one end of a call may be told before the other. At the end it fails.
         """
         end = time.monotonic() + timeout_seconds
         graph = self.graph()
-        while not _holds(holds, graph) and time.monotonic() < end:
+        while not _holds(holds, graph):
+            if time.monotonic() > end:
+                holds(graph)
+                break
             time.sleep(0.5)
             graph = self.graph()
         return graph
