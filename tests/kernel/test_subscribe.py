@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscribe.py"
 
 
+class Over(Exception):
+    """Nobody wants to know more."""
+
+
 class Subscriber:
     """The example in a thread; what it holds is read whenever it prints a line."""
 
@@ -29,9 +34,24 @@ class Subscriber:
         self.edges: dict[str, Any] = {}
         self.lines: list[str] = []
         module.print = self._on_line
-        threading.Thread(target=module.follow, args=(address,), daemon=True).start()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._follow, args=(module, address), daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _follow(module: Any, address: str) -> None:
+        with suppress(Over):
+            module.follow(address)
+
+    def end(self) -> None:
+        """By itself it follows for ever: it would try to connect from within other tests."""
+        self._is_over = True
+        self._thread.join(30)
+        assert not self._thread.is_alive()
 
     def _on_line(self, *words: object, **_: object) -> None:
+        if self._is_over:
+            raise Over
         self.edges = dict(sys._getframe(1).f_locals["edges"])
         self.lines.append(" ".join(map(str, words)))
 
@@ -43,8 +63,11 @@ class Subscriber:
 def subscriber(system: System) -> Iterator[Subscriber]:
     system.estate.call(system.estate.checkout, requests(system.estate.orders.ipv4, 8080, "orders", 100, [["GET", "/"]]))
     subscriber = Subscriber(system.product.address)
-    wait_until(lambda: len(subscriber.edges) == 1, "the subscriber has the snapshot")
-    yield subscriber
+    try:
+        wait_until(lambda: len(subscriber.edges) == 1, "the subscriber has the snapshot")
+        yield subscriber
+    finally:
+        subscriber.end()
 
 
 @pytest.mark.parametrize("target", ["cart", "relay", "idle"])

@@ -34,8 +34,6 @@ def by_name(wire: Wire, seen: Counted) -> dict[str, Named]:
             assert flow.server_name == 0
             continue
         row, name = seen.rows[flow.id], wire.name(flow.server_name) if flow.server_name else ""
-        if row["refused"]:
-            continue  # of a subscriber in this process, whose aggregator is gone: it tries again for ever
         before = found.get(name, Named(0, 0, 0, False))
         found[name] = Named(
             before.connections + row["connections"],
