@@ -37,9 +37,10 @@ class Watch:
             return (self.hosts[place],)
         return tuple(self.hosts.values())
 
-    def seconds_since(self, first_seen_ns: int) -> float:
-        """How long something that was first seen then has been in view within the window."""
-        return max(self.to_ns - max(self.from_ns, first_seen_ns), 0) / 1e9
+    def seconds_of(self, nodes: Iterable[Node]) -> float:
+        """How long the first of these has been in view within the window; who only listens was not seen to call."""
+        first = min((one.first_seen.ToNanoseconds() for one in nodes if one.HasField("first_seen")), default=self.to_ns)
+        return max(self.to_ns - max(self.from_ns, first), 0) / 1e9
 
 
 def watch(topology: Topology) -> Watch:

@@ -54,8 +54,7 @@ def _cannot_tell(case: Case) -> str:
 
 
 def _watched_seconds(case: Case) -> float:
-    first_seen_ns = (node.first_seen.ToNanoseconds() for node in case.topology.nodes)
-    return case.watch.seconds_since(min(first_seen_ns, default=case.watch.to_ns))
+    return case.watch.seconds_of(case.topology.nodes)
 
 
 def _ours(case: Case) -> set[str]:

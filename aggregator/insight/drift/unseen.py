@@ -44,7 +44,7 @@ def _judged(case: Case, dependency: Dependency) -> Finding | Withheld:
     nodes = [case.nodes[node_id] for node_id in case.join.nodes_of[subject]]
     edges = [edge for node in nodes for edge in case.edges_of.get(node.id, ())]
     hosts = [host for node in nodes for host in case.watch.hosts_of(node)]
-    seconds = max(case.watch.seconds_since(node.first_seen.ToNanoseconds()) for node in nodes)
+    seconds = case.watch.seconds_of(nodes)
     is_outside = not any(target in case.join.nodes_of for target in targets)
     reason = _cannot_be_seen(case, dependency) or _not_enough(hosts, edges, seconds, is_outside)
     if reason:

@@ -522,6 +522,13 @@ class TestComponentWithoutWorkload:
         assert (found(answer), withheld(answer)) == ([], list(self.CART_MISSES))
         assert answer.content["withheld"][0]["reason"] == "the hosts have been in view for 2 s only"
 
+    def test_who_only_listens_does_not_say_how_long_anybody_looked(self) -> None:
+        """At a start they are known before anybody was seen to call."""
+        listener = unit("web", listens=[80])
+        listener.ClearField("first_seen")
+        answer = drift(listener, catalog=self.CATALOG)
+        assert (found(answer), withheld(answer)) == ([], list(self.CART_MISSES))
+
 
 class TestTheWhole:
     def test_the_gravest_comes_first(self) -> None:
