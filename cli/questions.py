@@ -35,8 +35,9 @@ def _share(name: str) -> Callable[[Row], object]:
 
 
 def _failed(row: Row) -> object:
-    """Connections that were not there, or came to nothing by TLS."""
-    return sum((row.get("failed_connections") or {}).values()) + (row.get("tls_failures") or 0)
+    """Connections that were not there, or came to nothing by TLS, and names that could not be looked up."""
+    others = (row.get("tls_failures") or 0) + (row.get("dns_failures") or 0)
+    return sum((row.get("failed_connections") or {}).values()) + others
 
 
 def _ids(name: str) -> Callable[[Row], object]:

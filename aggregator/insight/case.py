@@ -18,7 +18,8 @@ from plumbline.v1.topology_pb2 import NODE_KIND_THIRD_PARTY, Edge, Node, Topolog
 from aggregator.catalog.model import Declarations
 from aggregator.insight.callgraph import CallGraph
 from aggregator.insight.edges import is_background, is_used
-from aggregator.insight.joining import Join, join
+from aggregator.insight.joining import Join, declared_hosts, host_name, join
+from aggregator.insight.lookups import Failed, clients_that_ask, failed_lookups
 from aggregator.insight.watched import Watch, watch
 from aggregator.resolve.vendors import Vendor, Vendors
 
@@ -77,6 +78,18 @@ class Case:
     @cached_property
     def join(self) -> Join:
         return join(self.topology.nodes, self.declarations)
+
+    @cached_property
+    def asking(self) -> Mapping[str, Sequence[Edge]]:
+        """Who asks resolvers for names, with its edges to them."""
+        return clients_that_ask(self.traffic)
+
+    @cached_property
+    def failed_lookups(self) -> Mapping[str, Failed]:
+        """By name, of third parties that were seen or are declared."""
+        third = [node.name for node in self.nodes.values() if node.kind == NODE_KIND_THIRD_PARTY]
+        declared = (name for entity in self.declarations.entities.values() for name in declared_hosts(entity))
+        return failed_lookups(self.asking, {*map(host_name, third), *declared})
 
     @cached_property
     def watch(self) -> Watch:

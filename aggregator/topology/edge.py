@@ -15,6 +15,7 @@ from aggregator.topology.byrevision import by_revision, trim
 from aggregator.topology.columns import Rows, is_alive
 from aggregator.topology.flows import Flows, Texts
 from aggregator.topology.handshakes import handshakes
+from aggregator.topology.lookups import failed_lookups
 from aggregator.topology.placing import Edges
 from aggregator.topology.protocols import word_of
 from aggregator.topology.proxied import ways
@@ -71,6 +72,7 @@ def _columns(rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked)
         own or other for own, other in zip(columns["latency_ms"], turns(rows.requests, edges), strict=True)
     ]
     columns["handshakes"] = handshakes(rows.requests, edges)
+    columns["failed_lookups"] = failed_lookups(rows.requests, edges, texts.names)
     columns["seen_from"] = _seen_from(edges)
     columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)
     columns["server_side"] = _sides(SERVER, transport.of_server, requests.of_server, transport, requests)

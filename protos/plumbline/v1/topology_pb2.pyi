@@ -396,7 +396,7 @@ class Reached(_message.Message):
     def __init__(self, port: _Optional[int] = ..., protocol: _Optional[str] = ..., connections: _Optional[int] = ..., encrypted: bool = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Edge(_message.Message):
-    __slots__ = ("id", "source", "target", "protocol", "port", "requests", "errors", "client_errors", "unanswered", "statuses", "codes", "latency_ms", "turn_ms", "rtt_ms", "bytes_sent", "bytes_received", "connections", "active_connections", "failed_connections", "retransmits", "encrypted", "via", "coverage", "seen_from", "first_seen", "last_seen", "routes", "client_side", "server_side", "way", "through", "appeared_with", "revisions", "handshakes")
+    __slots__ = ("id", "source", "target", "protocol", "port", "requests", "errors", "client_errors", "unanswered", "statuses", "codes", "latency_ms", "turn_ms", "rtt_ms", "bytes_sent", "bytes_received", "connections", "active_connections", "failed_connections", "retransmits", "encrypted", "via", "coverage", "seen_from", "first_seen", "last_seen", "routes", "client_side", "server_side", "way", "through", "appeared_with", "revisions", "handshakes", "failed_lookups")
     class CodesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -439,6 +439,7 @@ class Edge(_message.Message):
     APPEARED_WITH_FIELD_NUMBER: _ClassVar[int]
     REVISIONS_FIELD_NUMBER: _ClassVar[int]
     HANDSHAKES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_LOOKUPS_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     target: str
@@ -473,7 +474,20 @@ class Edge(_message.Message):
     appeared_with: _containers.RepeatedCompositeFieldContainer[AppearedWith]
     revisions: _containers.RepeatedCompositeFieldContainer[EdgeRevision]
     handshakes: Handshakes
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., protocol: _Optional[str] = ..., port: _Optional[int] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., client_errors: _Optional[int] = ..., unanswered: _Optional[_Union[Unanswered, _Mapping]] = ..., statuses: _Optional[_Union[Statuses, _Mapping]] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ..., turn_ms: _Optional[_Union[Latency, _Mapping]] = ..., rtt_ms: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., connections: _Optional[int] = ..., active_connections: _Optional[int] = ..., failed_connections: _Optional[_Union[FailedConnections, _Mapping]] = ..., retransmits: _Optional[int] = ..., encrypted: bool = ..., via: _Optional[_Iterable[_Union[Via, _Mapping]]] = ..., coverage: _Optional[float] = ..., seen_from: _Optional[_Union[SeenFrom, str]] = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., client_side: _Optional[_Union[Side, _Mapping]] = ..., server_side: _Optional[_Union[Side, _Mapping]] = ..., way: bool = ..., through: _Optional[_Iterable[str]] = ..., appeared_with: _Optional[_Iterable[_Union[AppearedWith, _Mapping]]] = ..., revisions: _Optional[_Iterable[_Union[EdgeRevision, _Mapping]]] = ..., handshakes: _Optional[_Union[Handshakes, _Mapping]] = ..., **kwargs) -> None: ...
+    failed_lookups: _containers.RepeatedCompositeFieldContainer[FailedLookups]
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ..., protocol: _Optional[str] = ..., port: _Optional[int] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., client_errors: _Optional[int] = ..., unanswered: _Optional[_Union[Unanswered, _Mapping]] = ..., statuses: _Optional[_Union[Statuses, _Mapping]] = ..., codes: _Optional[_Mapping[str, int]] = ..., latency_ms: _Optional[_Union[Latency, _Mapping]] = ..., turn_ms: _Optional[_Union[Latency, _Mapping]] = ..., rtt_ms: _Optional[float] = ..., bytes_sent: _Optional[int] = ..., bytes_received: _Optional[int] = ..., connections: _Optional[int] = ..., active_connections: _Optional[int] = ..., failed_connections: _Optional[_Union[FailedConnections, _Mapping]] = ..., retransmits: _Optional[int] = ..., encrypted: bool = ..., via: _Optional[_Iterable[_Union[Via, _Mapping]]] = ..., coverage: _Optional[float] = ..., seen_from: _Optional[_Union[SeenFrom, str]] = ..., first_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., client_side: _Optional[_Union[Side, _Mapping]] = ..., server_side: _Optional[_Union[Side, _Mapping]] = ..., way: bool = ..., through: _Optional[_Iterable[str]] = ..., appeared_with: _Optional[_Iterable[_Union[AppearedWith, _Mapping]]] = ..., revisions: _Optional[_Iterable[_Union[EdgeRevision, _Mapping]]] = ..., handshakes: _Optional[_Union[Handshakes, _Mapping]] = ..., failed_lookups: _Optional[_Iterable[_Union[FailedLookups, _Mapping]]] = ..., **kwargs) -> None: ...
+
+class FailedLookups(_message.Message):
+    __slots__ = ("name", "refused", "unanswered", "gone")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    UNANSWERED_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    refused: int
+    unanswered: int
+    gone: int
+    def __init__(self, name: _Optional[str] = ..., refused: _Optional[int] = ..., unanswered: _Optional[int] = ..., gone: _Optional[int] = ...) -> None: ...
 
 class Handshakes(_message.Message):
     __slots__ = ("done", "broken", "alerts", "versions", "latency_ms")

@@ -35,7 +35,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "third_parties": [
             {"id": "api.pay.test", "vendor": "Pay", "category": "payments", "name_source": "host",
              "availability": 0.999999, "requests": 9, "errors": 1,
-             "failed_connections": {"refused": 1, "timeout": 1}, "latency_ms": {"mean": 12.34},
+             "failed_connections": {"refused": 1, "timeout": 1}, "dns_failures": 3, "latency_ms": {"mean": 12.34},
              "dependants": [{"id": "a", "hard": None}, {"id": "b", "hard": None}]},
         ],
         "externals": [
@@ -60,7 +60,7 @@ LINES = {
     ],
     "thirdparties": [
         "NAME          VENDOR  CATEGORY  NAMED BY  AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY",
-        "api.pay.test  Pay     payments  host           99.99 %         9       1       2     12.3  a, b",
+        "api.pay.test  Pay     payments  host           99.99 %         9       1       5     12.3  a, b",
         "192.0.2.9     -       -         -                    -         0       0       0        -  -",
     ],
 }

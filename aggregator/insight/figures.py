@@ -1,0 +1,130 @@
+"""What calls to one third party, or to several, say of it and of each who calls it. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plumbline.v1.jsonform import to_json
+from plumbline.v1.topology_pb2 import Edge, FailedConnections, Latency
+
+from aggregator.insight.case import Json
+from aggregator.insight.edges import DNS, broken_handshakes, failed_connections, is_counted_by_requests
+from aggregator.insight.lookups import Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """`failed`: look-ups of its names that failed. `asks`: of which clients look-ups were seen at all."""
+
+    edges: Sequence[Edge]
+    failed: Failed = field(default_factory=dict)
+    asks: frozenset[str] = frozenset()
+
+    @property
+    def clients(self) -> list[str]:
+        return sorted({edge.source for edge in self.edges} | set(self.failed))
+
+    def of(self, client: str) -> "Calls":
+        own = {client: self.failed[client]} if client in self.failed else {}
+        return Calls([edge for edge in self.edges if edge.source == client], own, self.asks)
+
+    @property
+    def attempts(self) -> int:
+        """Requests, or connections opened where requests could not be read; connections that failed, and look-ups."""
+        return sum(_opened(edge) + failed_connections(edge) for edge in self.edges) + self.failed_lookups
+
+    @property
+    def failures(self) -> int:
+        return sum(_failures(edge) for edge in self.edges) + self.failed_lookups
+
+    @property
+    def failed_lookups(self) -> int:
+        return sum(count for some in self.failed.values() for count in some.values())
+
+
+def together(calls: Iterable[Calls]) -> Calls:
+    """Those of several third parties."""
+    edges: list[Edge] = []
+    failed: dict[str, Counter[str]] = {}
+    asks: frozenset[str] = frozenset()
+    for one in calls:
+        edges += one.edges
+        asks |= one.asks
+        for client, some in one.failed.items():
+            failed[client] = failed.get(client, Counter()) + some
+    return Calls(edges, failed, asks)
+
+
+def figures(calls: Calls) -> Json:
+    """What all calls together say, and those of each who depends on it."""
+    return {
+        **_numbers(calls),
+        "dependants": [{"id": client, "hard": None, **_numbers(calls.of(client))} for client in calls.clients],
+    }
+
+
+def _numbers(calls: Calls) -> Json:
+    edges = calls.edges
+    failed = FailedConnections(
+        **{name: sum(getattr(edge.failed_connections, name) for edge in edges) for name in _REASONS},
+    )
+    return {
+        "availability": _availability(calls),
+        "requests": sum(edge.requests for edge in edges),
+        "errors": sum(edge.errors for edge in edges),
+        "failed_connections": to_json(failed),
+        "dns_failures": calls.failed_lookups if calls.asks & set(calls.clients) else None,
+        "dns_reasons": _summed(calls.failed.values()),
+        "tls_failures": sum(broken_handshakes(edge) for edge in edges) if _shook(edges) else None,
+        "tls_alerts": _summed(edge.handshakes.alerts for edge in edges),
+        "tls_versions": _summed(edge.handshakes.versions for edge in edges),
+        "connect_ms": None,
+        "latency_ms": _together([(edge.latency_ms, _answered(edge)) for edge in edges if edge.HasField("latency_ms")]),
+    }
+
+
+def _availability(calls: Calls) -> float | None:
+    """1 - failures / attempts; None without an attempt."""
+    tried = calls.attempts
+    return round(1 - calls.failures / tried, 6) if tried else None
+
+
+def _failures(edge: Edge) -> int:
+    """What the server did wrong: errors, requests that it broke off (of DNS they are among its errors), connections
+    that failed, and of TLS those that came to nothing: a client hangs up where it does not trust, or waits in vain."""
+    broken_off = 0 if edge.protocol == DNS else edge.unanswered.server
+    return edge.errors + broken_off + failed_connections(edge) + broken_handshakes(edge)
+
+
+def _opened(edge: Edge) -> int:
+    return edge.requests if is_counted_by_requests(edge) else edge.connections
+
+
+def _together(times: Sequence[tuple[Latency, int]]) -> Json | None:
+    """Of one edge as it is; of several the exact mean, while their quantiles cannot be had from quantiles."""
+    timed = [(latency, count) for latency, count in times if count]
+    if len(timed) == 1:
+        return to_json(timed[0][0])
+    if not timed:
+        return None
+    mean = sum(latency.mean * count for latency, count in timed) / sum(count for _, count in timed)
+    return {"mean": round(mean, 6), "p50": None, "p95": None, "p99": None}
+
+
+def _answered(edge: Edge) -> int:
+    return edge.requests - edge.unanswered.client - edge.unanswered.server
+
+
+def _shook(edges: Sequence[Edge]) -> bool:
+    """Whether the end of any TLS handshake was seen."""
+    return any(edge.HasField("handshakes") for edge in edges)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for some in counts:
+        found.update(some)
+    return dict(sorted(found.items()))
+
+
+_REASONS = tuple(field.name for field in FailedConnections.DESCRIPTOR.fields)
