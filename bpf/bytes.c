@@ -73,13 +73,22 @@ static __always_inline void count_segment(struct connection *c, struct flow_coun
     note_protocol(counts, c->protocol);
 }
 
+/* Beside the connection, which has a flow here: how long its client waited for it. */
+static __always_inline void count_connect(struct connection *c, int generation) {
+  struct request row = { .flow = c->flow, .latency_bucket = c->connect_bucket, .kind = TCP_CONNECT, .protocol = PROTOCOL_TCP,
+                         .outcome = OUTCOME_ANSWERED };
+  if (c->connect_bucket)
+    count_request(generation, &row, c->opened_ns);
+}
+
 /* What a client did before it had a flow: it has one when it has said whom it means, or by its end. A connect that still
  * may fail is none yet. */
-static __always_inline void count_unsaid(struct connection *c, struct flow_counts *counts, u32 state) {
+static __always_inline void count_unsaid(struct connection *c, struct flow_counts *counts, u32 state, int generation) {
   c->waits = WAITS_FOR_NOTHING;
   if (state != BPF_TCP_SYN_SENT && !c->counted) {
     c->counted = 1;
     lock_xadd(&counts->connections, 1);
+    count_connect(c, generation);
   }
   if (c->unsaid_packets) {
     lock_xadd(&counts->bytes_sent, c->unsaid_bytes);

@@ -224,7 +224,7 @@ static __always_inline void on_state_change(struct bpf_sock_ops *op, struct bpf_
   if (c->waits == WAITS_FOR_HANDSHAKE)
     handshake_broken(c, generation);
   if (c->role == ROLE_CLIENT)
-    count_unsaid(c, counts, before);
+    count_unsaid(c, counts, before, generation);
   if (before == BPF_TCP_SYN_SENT) {
     connect_failed(c, counts, error);
     if (c->protocol == PROTOCOL_HTTP)
@@ -252,11 +252,13 @@ static __always_inline void on_established(struct bpf_sock_ops *op, struct conne
     c->next_in = c->matters[0] = op->rcv_nxt;
   }
   u64 flow = c->role == ROLE_CLIENT ? c->flow : flow_from_callback(op, c, settings);
-  struct flow_counts *counts = c->counted || !flow ? 0 : counts_of(generation_of(settings), flow);
+  int generation = generation_of(settings);
+  struct flow_counts *counts = c->counted || !flow ? 0 : counts_of(generation, flow);
   if (!counts)
     return;
   c->counted = 1;
   lock_xadd(&counts->connections, 1);
+  count_connect(c, generation);
 }
 
 static __always_inline void on_retransmit(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
@@ -309,6 +311,14 @@ static __always_inline void on_connecting(struct bpf_sock_ops *op, struct connec
   bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
 }
 
+static __always_inline void on_connected(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
+  if (c->opened_ns) {
+    c->opened_ns = bpf_ktime_get_ns() - c->opened_ns;
+    c->connect_bucket = latency_bucket(c->opened_ns);
+  }
+  on_established(op, c, settings);
+}
+
 static __always_inline void on_accepted(struct bpf_sock_ops *op, struct connection *c, struct control *settings) {
   c->role = ROLE_SERVER;
   bpf_sock_ops_cb_flags_set(op, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
@@ -329,7 +339,7 @@ int on_socket(struct bpf_sock_ops *op) {
   else if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
     on_accepted(op, c, s);
   else if (what == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
-    on_established(op, c, s);
+    on_connected(op, c, s);
   else if (what == BPF_SOCK_OPS_STATE_CB)
     on_state_change(op, sk, c, s);
   else if (what == BPF_SOCK_OPS_RETRANS_CB)

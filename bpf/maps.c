@@ -44,7 +44,7 @@ struct connection {
   u64 flow;                /* 0 until its first packet */
   u64 cgroup_id;
   u64 netns_cookie;
-  u64 opened_ns;
+  u64 opened_ns;           /* when its connect began; once it is there, how long that took */
   u64 turn_start_ns;       /* bytes of the client are on their way, none of the server came back yet; 1 where its time is no matter */
   u64 received_bytes;      /* counted so far */
   u64 asked_address[2];
@@ -68,6 +68,7 @@ struct connection {
   u8 early;                /* early bytes are kept */
   u8 first_at_listener;    /* the listener has kept first segments of connections: maybe this one's */
   u8 reading[2];           /* ingress, egress: enum reading */
+  u16 connect_bucket;      /* of how long its connect took; 0: it is not there yet, or began before the agent */
   u32 reader;              /* whether a CPU reads the peer's bytes now (ordering.c) */
   u8 begins_again;         /* at its next segment its HTTP parser starts anew: it is older than the agent */
   u8 waits;                /* enum waits */

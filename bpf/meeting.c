@@ -86,7 +86,7 @@ static __always_inline void begin_flow(struct connection *c, struct __sk_buff *s
   if (c->adopted)
     lock_xadd(&counts->adopted, 1);
   else
-    count_unsaid(c, counts, sk->state);
+    count_unsaid(c, counts, sk->state, generation);
 }
 
 #define MOST_HELLO_PACKETS 8192   /* what came before would not fit into its counter for ever */

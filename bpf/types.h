@@ -129,6 +129,8 @@ struct flow_counts {
   u64 reserved[2];
 };
 
+enum tcp_kind { TCP_TURN, TCP_CONNECT };   /* what a row of PROTOCOL_TCP is */
+
 /* The latency bucket is part of the key: a histogram costs rows for the buckets that occur, and a
  * request costs one update. */
 struct request {

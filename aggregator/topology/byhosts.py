@@ -97,7 +97,7 @@ def left(fields: dict[str, Any]) -> bool:
     bound = (statuses["s5xx"], statuses["s4xx"]) if has_statuses else (kept["requests"], kept["requests"])
     fields["errors"] = min(fields["errors"], bound[0])
     fields["client_errors"] = min(fields["client_errors"], bound[1])
-    fields["client_side"], fields["seen_from"] = None, pb.SEEN_FROM_SERVER
+    fields["client_side"], fields["connect_ms"], fields["seen_from"] = None, None, pb.SEEN_FROM_SERVER
     fields["server_side"] = {**kept, "statuses": statuses, "unanswered": unanswered}
     fields["via"], fields["active_connections"], fields["failed_connections"] = [], 0, {}
     return True

@@ -19,9 +19,10 @@ from aggregator.topology.lookups import failed_lookups
 from aggregator.topology.placing import Edges
 from aggregator.topology.protocols import word_of
 from aggregator.topology.proxied import ways
-from aggregator.topology.requests import Requests, turns
+from aggregator.topology.requests import Requests
 from aggregator.topology.tallies import NEVER_NS, earliest, has, latest
 from aggregator.topology.transport import Transport
+from aggregator.topology.turns import connects, turns
 from aggregator.topology.via import Asked
 
 Bools = npt.NDArray[np.bool_]
@@ -71,6 +72,7 @@ def _columns(rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked)
     columns["turn_ms"] = [
         own or other for own, other in zip(columns["latency_ms"], turns(rows.requests, edges), strict=True)
     ]
+    columns["connect_ms"] = connects(rows.requests, edges)
     columns["handshakes"] = handshakes(rows.requests, edges)
     columns["failed_lookups"] = failed_lookups(rows.requests, edges, texts.names)
     columns["seen_from"] = _seen_from(edges)

@@ -1,6 +1,7 @@
 """Which edge each row counts in: an edge is two ends, a port of the server's, and a protocol. Pure."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -221,8 +222,12 @@ def _targets(rows: Rows, flows: Flows, texts: Texts, on: Onward) -> Ints:
     flow_target = flows.target[transport.flow]
     if weights:
         best = {one: max(sorted(names), key=lambda name: names[name]) for one, names in weights.items()}
-        flow_target = np.array(
-            [best.get(one, old) for one, old in zip(transport.flow.tolist(), flow_target.tolist(), strict=True)],
-            np.int64,
-        )
+        flow_target = _by_flow(best, transport.flow, flow_target)
+        bare = np.flatnonzero(np.isin(requests.key("protocol"), _BARE))
+        target[bare] = _by_flow(best, requests.flow[bare], target[bare])
     return np.concatenate([flow_target, target])
+
+
+def _by_flow(best: Mapping[int, int], flow: Ints, target: Ints) -> Ints:
+    """What connections say goes where they do."""
+    return np.array([best.get(one, old) for one, old in zip(flow.tolist(), target.tolist(), strict=True)], np.int64)

@@ -214,22 +214,6 @@ def _ways(rows: RequestRows, edge: Ints, chosen: Bools) -> set[tuple[int, int, i
     return set(zip(*(column[chosen].tolist() for column in columns), strict=True))
 
 
-def turns(rows: RequestRows, edges: Edges) -> list[latency.Fields | None]:
-    """From the first byte of a client to the first byte back, on connections that no parser knows; by edge."""
-    chosen = edges.requests.counts & (rows.key("protocol") == flow.PROTOCOL_TCP)
-    of_way = latency.latencies_ms(
-        edges.requests.way[chosen],
-        rows.key("latency_bucket")[chosen],
-        rows.count[chosen],
-        rows.sum_ns[chosen],
-        edges.ways,
-    )
-    return [
-        of_way[way] if carries else None
-        for way, carries in zip(edges.way.tolist(), edges.carries.tolist(), strict=True)
-    ]
-
-
 def _dicts(columns: dict[str, Ints]) -> list[object]:
     names = tuple(columns)
     values = zip(*(column.tolist() for column in columns.values()), strict=True)

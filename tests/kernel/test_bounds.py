@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from plumbline.v1.flow_pb2 import NAME_KIND_DNS, NAME_KIND_HOST, NAME_KIND_ROUTE, NAME_KIND_TARGET
+from plumbline.v1.flow_pb2 import NAME_KIND_DNS, NAME_KIND_HOST, NAME_KIND_ROUTE, NAME_KIND_TARGET, PROTOCOL_TCP
 
 from agent.kernel.shares import COMMON, KINDS, SHARE_OF_FLOWS, SHARE_OF_ROWS
 from agent.records import FLOW_OTHER, Limits, NameSeen, OpenConnection
@@ -41,7 +41,8 @@ def test_endpoints_without_room_for_shares_of_their_own_have_one_together(wire: 
     ask(b"/together")
     drained = wire.kernel.drain(1)
     assert FLOW_OTHER not in drained.flows["flow"] and int(drained.flows["connections"].sum()) == 2
-    assert NAME_OTHER not in drained.requests["name"] and int(drained.requests["count"].sum()) == 2
+    asked = drained.requests["protocol"] != PROTOCOL_TCP
+    assert NAME_OTHER not in drained.requests["name"] and int(drained.requests["count"][asked].sum()) == 2
     assert drained.lost == {} and set(drained.dropped) == {"budgets_full"}
     wire.kernel.correct_shares()
     assert len(wire.kernel._maps["shares"].read_all()[0]) == len(KINDS)

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from plumbline.v1.flow_pb2 import PROTOCOL_TCP
 
 from tests.kernel.wire import SIDES, Counted, Wire, connection, say
 
@@ -23,7 +24,7 @@ def get(path: str, host: str, fillers: int = 0) -> bytes:
 def rows(wire: Wire, seen: Counted) -> Counter[Row]:
     """By side, path and host, which a client knows."""
     counted: Counter[Row] = Counter()
-    for row in seen.request_rows:
+    for row in (one for one in seen.request_rows if one["protocol"] != PROTOCOL_TCP):
         host = wire.names.get(row["host"], "")
         counted[SIDES[wire.flow(row["flow"]).role], wire.name(row["name"]), host] += row["count"]
     return counted

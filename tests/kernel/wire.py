@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plumbline.v1 import flow_pb2
-from plumbline.v1.columns import HTTP_METHODS
+from plumbline.v1.columns import CONNECT, HTTP_METHODS
 
 from agent.kernel.source import SocketKernel, open_kernel
 from agent.records import Announcement, FlowSeen, KernelFlow, NameSeen
@@ -56,6 +56,7 @@ class Counted:
 
     requests: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     turns: Counter[str] = field(default_factory=Counter)
+    connects: Counter[str] = field(default_factory=Counter)
     dns: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
     totals: dict[str, Counter[str]] = field(
         default_factory=lambda: {"client": Counter(), "server": Counter(), "": Counter()}
@@ -73,6 +74,7 @@ class Counted:
         """What was counted since; reasons are counted from call to call too."""
         self.requests += later.requests
         self.turns += later.turns
+        self.connects += later.connects
         self.dns += later.dns
         self.packets_received += later.packets_received
         for side, totals in later.totals.items():
@@ -131,7 +133,7 @@ class Wire:
         side = SIDES.get(self.flow(row["flow"]).role, "")
         name = self.name(row["name"])
         if row["protocol"] == flow_pb2.PROTOCOL_TCP:
-            seen.turns[side] += row["count"]
+            (seen.connects if row["kind"] == CONNECT else seen.turns)[side] += row["count"]
         elif row["protocol"] == flow_pb2.PROTOCOL_DNS:
             seen.dns[side, name, row["kind"], str(row["code"]) if row["outcome"] == ANSWERED else "timeout"] += row[
                 "count"

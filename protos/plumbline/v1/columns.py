@@ -54,6 +54,9 @@ REQUEST_TYPES: Mapping[str, str] = {
     "sum_ns": "<u8",
 }
 
+# Kinds of rows of TCP.
+TURN, CONNECT = 0, 1
+
 RESOURCE_TYPES: Mapping[str, str] = {
     "bucket": "<u4",
     "endpoint": "<u4",

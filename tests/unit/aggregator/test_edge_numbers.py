@@ -145,6 +145,30 @@ def test_turns_of_what_no_parser_knows_are_no_requests(two: Two) -> None:
     assert edge.turn_ms.mean == 1.0
 
 
+def test_connects_are_no_turns_and_no_requests(two: Two) -> None:
+    """Those of the client, whoever's requests count."""
+    bare = {"protocol": flow.PROTOCOL_TCP, "operation": 0, "code": 0, "latency_bucket": 160}
+    two.both(4, sum_ns=4_000_000, **bare)
+    two.client(3, kind=wire.CONNECT, sum_ns=6_000_000, **bare)
+    two.both(0, connections=3)
+    edge = two.edges()["tcp"]
+    assert (edge.requests, edge.connections, edge.turn_ms.mean, edge.connect_ms.mean) == (0, 3, 1.0, 2.0)
+
+
+def test_connects_go_where_their_connections_go() -> None:
+    """To whom most requests asked for, at an address that DNS calls otherwise; not to an edge of their own."""
+    world = World()
+    alpha = world.agent("alpha", ALPHA)
+    web, host = alpha.unit("web"), alpha.name("api.pay.example")
+    alpha.told(web, "front.cdn.example", "203.0.113.9")
+    alpha.calls(web, "203.0.113.9", 80, 5, host=host, connections=2)
+    bare = {"protocol": flow.PROTOCOL_TCP, "operation": 0, "code": 0, "kind": wire.CONNECT}
+    alpha.calls(web, "203.0.113.9", 80, 2, connections=0, latency_bucket=160, sum_ns=6_000_000, **bare)
+    alpha.tells()
+    (edge,) = world.topology().edges
+    assert (edge.target, edge.protocol, edge.connections, edge.connect_ms.mean) == ("api.pay.example", "http", 2, 3.0)
+
+
 def test_handshakes_are_no_requests_and_say_how_they_ended(two: Two) -> None:
     """Those of the client, whatever the server's end says beside them."""
     shake = {"protocol": flow.PROTOCOL_TLS, "operation": 0}

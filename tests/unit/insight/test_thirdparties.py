@@ -106,6 +106,17 @@ def test_by_vendor_every_number_is_the_sum_of_all_calls() -> None:
     assert cloud["first_seen"] == "1970-01-01T00:08:20.000Z"
 
 
+def test_connects_of_several_have_the_mean_of_all_connections() -> None:
+    calls = (
+        opaque("alpha/web", "api.bank.test", connections=3, connect_ms=latency(10)),
+        opaque("alpha/cart", "api.bank.test", connections=1, connect_ms=latency(50)),
+    )
+    seen = case(unit("web"), unit("cart"), third_party("api.bank.test"), *calls)
+    row = rows(seen, "thirdparties", "third_parties")["api.bank.test"]
+    assert row["connect_ms"] == {"mean": 20.0, "p50": None, "p95": None, "p99": None}
+    assert [one["connect_ms"]["p95"] for one in row["dependants"]] == [50.0, 10.0]
+
+
 def test_what_no_row_has_goes_by_its_registered_domain() -> None:
     other = rows(shop(), "vendors", "vendors")["other.test"]
     assert (other["vendor"], other["domain"], other["categories"]) == (None, "other.test", [])
