@@ -18,6 +18,7 @@ from plumbline.v1.topology_pb2 import NODE_KIND_THIRD_PARTY, Edge, Node, Topolog
 from aggregator.catalog.model import Declarations
 from aggregator.insight.callgraph import CallGraph
 from aggregator.insight.edges import is_background, is_used
+from aggregator.insight.hardness import Served, served
 from aggregator.insight.joining import Join, declared_hosts, host_name, join
 from aggregator.insight.lookups import Failed, clients_that_ask, failed_lookups
 from aggregator.insight.watched import Watch, watch
@@ -78,6 +79,11 @@ class Case:
     @cached_property
     def join(self) -> Join:
         return join(self.topology.nodes, self.declarations)
+
+    @cached_property
+    def served(self) -> Mapping[str, Served]:
+        """What each node was asked for."""
+        return served(edge for edge in self.traffic if not self.is_passed_on(edge))
 
     @cached_property
     def asking(self) -> Mapping[str, Sequence[Edge]]:

@@ -43,6 +43,11 @@ def broken_handshakes(edge: Edge) -> int:
     return edge.handshakes.broken.client + edge.handshakes.broken.server
 
 
+def own_errors(edge: Edge) -> int:
+    """What the server did wrong with requests: errors, and what it broke off; of DNS that is among its errors."""
+    return edge.errors + (0 if edge.protocol == DNS else edge.unanswered.server)
+
+
 def is_used(edge: Edge) -> bool:
     """False for an edge that is only remembered: nothing was sent, opened, tried or held open in the window."""
     return bool(

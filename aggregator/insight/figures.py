@@ -8,7 +8,8 @@ from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import Edge, FailedConnections, Latency
 
 from aggregator.insight.case import Json
-from aggregator.insight.edges import DNS, broken_handshakes, failed_connections, is_counted_by_requests
+from aggregator.insight.edges import broken_handshakes, failed_connections, is_counted_by_requests, own_errors
+from aggregator.insight.hardness import Served, hardness
 from aggregator.insight.lookups import Failed
 
 
@@ -38,6 +39,12 @@ class Calls:
         return sum(_failures(edge) for edge in self.edges) + self.failed_lookups
 
     @property
+    def counted(self) -> int | None:
+        """Calls; None where some go over connections that cannot be read: one may have any number of them."""
+        is_read = all(is_counted_by_requests(edge) or not edge.connections for edge in self.edges)
+        return self.attempts if is_read else None
+
+    @property
     def failed_lookups(self) -> int:
         return sum(count for some in self.failed.values() for count in some.values())
 
@@ -55,12 +62,16 @@ def together(calls: Iterable[Calls]) -> Calls:
     return Calls(edges, failed, asks)
 
 
-def figures(calls: Calls) -> Json:
-    """What all calls together say, and those of each who depends on it."""
+def figures(calls: Calls, served: Mapping[str, Served]) -> Json:
+    """What all calls together say, and those of each who depends on it. `served`: what that one was asked itself."""
     return {
         **_numbers(calls),
-        "dependants": [{"id": client, "hard": None, **_numbers(calls.of(client))} for client in calls.clients],
+        "dependants": [_dependant(client, calls.of(client), served.get(client, Served())) for client in calls.clients],
     }
+
+
+def _dependant(client: str, calls: Calls, asked: Served) -> Json:
+    return {"id": client, **hardness(calls.counted, calls.failures, asked), **_numbers(calls)}
 
 
 def _numbers(calls: Calls) -> Json:
@@ -90,10 +101,9 @@ def _availability(calls: Calls) -> float | None:
 
 
 def _failures(edge: Edge) -> int:
-    """What the server did wrong: errors, requests that it broke off (of DNS they are among its errors), connections
-    that failed, and of TLS those that came to nothing: a client hangs up where it does not trust, or waits in vain."""
-    broken_off = 0 if edge.protocol == DNS else edge.unanswered.server
-    return edge.errors + broken_off + failed_connections(edge) + broken_handshakes(edge)
+    """What the server did wrong with requests, connections that failed, and of TLS those that came to nothing: a client
+    hangs up where it does not trust, or waits in vain."""
+    return own_errors(edge) + failed_connections(edge) + broken_handshakes(edge)
 
 
 def _opened(edge: Edge) -> int:

@@ -65,7 +65,7 @@ def _row(case: Case, node: Node, calls: Calls) -> Json:
         "ambiguous": node.ambiguous,
         "vendor": vendor.name if vendor else None,
         "category": vendor.category if vendor else None,
-        **figures(calls),
+        **figures(calls, case.served),
         "first_seen": node_json["first_seen"],
         "last_seen": node_json["last_seen"],
     }

@@ -17,8 +17,11 @@ def connects(wire: Wire, seen: Counted) -> list[tuple[str, int, int]]:
     """(name in the hello, count, ns) of each flow's."""
     rows = [row for row in seen.request_rows if (row["protocol"], row["kind"]) == (flow_pb2.PROTOCOL_TCP, CONNECT)]
     assert all(SIDES[wire.flow(row["flow"]).role] == "client" and row["latency_bucket"] for row in rows)
-    names = [wire.flow(row["flow"]).server_name for row in rows]
-    return [(wire.name(name) if name else "", row["count"], row["sum_ns"]) for name, row in zip(names, rows, strict=True)]
+    return [(_name(wire, wire.flow(row["flow"]).server_name), row["count"], row["sum_ns"]) for row in rows]
+
+
+def _name(wire: Wire, name: int) -> str:
+    return wire.name(name) if name else ""
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
