@@ -38,7 +38,8 @@ RUN apt-get update -qq \
 COPY --from=build /usr/local/bin/plumb /usr/local/bin/plumb
 COPY --from=build /plumbline /opt/plumbline
 COPY deploy/image/slim /tmp/
-RUN rm -r /opt/plumbline/agent /opt/plumbline/bpf /opt/plumbline/packages/pyroute2* && sh /tmp/slim
+RUN rm -r /opt/plumbline/agent /opt/plumbline/bpf /opt/plumbline/packages/pyroute2* \
+    /opt/plumbline/packages/cryptography* /opt/plumbline/packages/*cffi* /opt/plumbline/packages/pycparser* && sh /tmp/slim
 
 FROM scratch AS aggregator
 COPY --from=aggregator-root / /

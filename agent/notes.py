@@ -1,10 +1,13 @@
 """What a host knows of its endpoints, as messages of the contract. Pure."""
 
+from google.protobuf.duration_pb2 import Duration
 from plumbline.v1 import flow_pb2
 
+from agent.dns import DnsResponse
 from agent.identity.addresses import Claim
 from agent.identity.endpoints import Endpoint
 from agent.packing import timestamp
+from agent.records import MissingPart
 from agent.text import carried
 
 
@@ -20,6 +23,20 @@ def endpoint_note(endpoint: Endpoint) -> flow_pb2.LocalEndpoint:
         cgroup_path=carried(endpoint.cgroup_path),
         network_namespace=endpoint.network_namespace,
     )
+
+
+def answer_note(endpoint: int, response: DnsResponse, time_ns: int) -> flow_pb2.DnsAnswer:
+    return flow_pb2.DnsAnswer(
+        endpoint=endpoint,
+        name=response.name,
+        addresses=response.addresses,
+        time=timestamp(time_ns),
+        ttl=Duration(seconds=response.ttl_seconds),
+    )
+
+
+def missing_note(part: MissingPart) -> flow_pb2.MissingPart:
+    return flow_pb2.MissingPart(part=part.part, reason=part.reason, remedy=part.remedy)
 
 
 def ownership_note(claim: Claim) -> flow_pb2.Ownership:

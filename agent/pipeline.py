@@ -21,6 +21,7 @@ from agent.identity.cgroup import cgroup_places
 from agent.identity.host import Host, open_host
 from agent.metrics import Metrics
 from agent.outbox import Outbox
+from agent.quic.hellos import Hellos
 from agent.reachability import Reachability
 from agent.records import OOM_KILLS, Announcement, Kernel, KernelRefused, Limits, Offer
 from agent.report import Introduction, Reporter
@@ -162,7 +163,8 @@ class Agent:
         while not reading.done() and not kernel.taken_over:
             buffered += await self._in_thread(kernel.poll, 0.05)
         usage = _usage_of(host, kernel, root, mount, now_ns)
-        found, watch = await reading, Watch(kernel, host, os.getpid(), usage)
+        hellos = Hellos(self._settings.names_each_endpoint)
+        found, watch = await reading, Watch(kernel, host, os.getpid(), usage, hellos)
         if kernel.taken_over:
             # The old agent has read until now. It knew the connections that are open, or its maps still wait for them.
             found = replace(found, open_connections=[])
@@ -206,30 +208,30 @@ class Agent:
             for task in background:
                 if task.done():
                     task.result()
-        await self._drain(watch, reporter)
+        await self._drain(watch, reporter, last=True)
 
     async def _hand_over(self, heir: Heir, kernel: Kernel, watch: Watch, reporter: Reporter) -> bool:
         """Whether we have read the maps for the last time."""
         if heir.wish is Wish.END:
             await self._in_thread(kernel.detach)
-        await self._drain(watch, reporter)
+        await self._drain(watch, reporter, last=True)
         if heir.wish is Wish.END:
             self._after.end(heir, kernel.stand().drained_ns)
             return True
         legacy = await self._in_thread(lambda: Legacy(kernel.stand(), watch.meanings()))
         return await self._after.give(heir, legacy)
 
-    def _observed(self, watch: Watch) -> Observation:
-        observation = watch.drain(clock.now_ns(), self._outbox.empty)
+    def _observed(self, watch: Watch, last: bool) -> Observation:
+        observation = watch.drain(clock.now_ns(), self._outbox.empty, last)
         observation.status.clock_set_ns = clock.set_by_ns()
         self._budgets.look(watch.kernel, observation.portion)
         observation.status.shed = self._budgets.shed
         return observation
 
-    async def _drain(self, watch: Watch, reporter: Reporter) -> bool:
+    async def _drain(self, watch: Watch, reporter: Reporter, last: bool = False) -> bool:
         """Whether a flow appeared meanwhile, so that the next drain should not wait for its time."""
         started = time.monotonic()
-        observation = await self._in_thread(self._observed, watch)
+        observation = await self._in_thread(self._observed, watch, last)
         self._telemetry.drained(observation.portion, observation.status, time.monotonic() - started)
         for field, notes in observation.notes.items():
             self._outbox.note(field, notes)

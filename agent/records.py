@@ -32,7 +32,8 @@ class KernelFlow:
     asked_address: bytes  # before translation; zero where it equals the peer
     asked_port: int
     netns_cookie: int = 0  # the kernel's, of the socket's network namespace; 0: it did not tell
-    server_name: int = 0  # id of the name by which a client's TLS hello calls the server; 0: none
+    # Id of the name by which a client's TLS hello calls the server, 0: none; of QUIC the connection's own at first.
+    server_name: int = 0
 
 
 # What found no room of its own: the kernel's catch-all, and what is known of it.
@@ -86,7 +87,17 @@ class OomKill:
     time_ns: int
 
 
-Announcement: TypeAlias = FlowSeen | NameSeen | ListenerSeen | DnsSeen | OomKill
+@dataclass(frozen=True, slots=True)
+class QuicSeen:
+    """A datagram that may carry a piece of the hello of a client's QUIC connection."""
+
+    connection: int  # 64 bits; stands for the name in its first flow
+    cgroup_id: int
+    time_ns: int
+    datagram: bytes
+
+
+Announcement: TypeAlias = FlowSeen | NameSeen | ListenerSeen | DnsSeen | OomKill | QuicSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +215,10 @@ class Kernel(Protocol):
 
     def keep_named_cgroups(self, ids: Iterable[int]) -> None:
         """All others that were marked are no more."""
+        ...
+
+    def name_connection(self, connection: int, name: int) -> None:
+        """What a QUIC connection's flow is called from now on; 0: nothing."""
         ...
 
     def flows_of(self, cgroup_ids: Iterable[int]) -> list[int]:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from google.protobuf.duration_pb2 import Duration
 from plumbline.v1 import flow_pb2
 from plumbline.v1.columns import Columns
 
@@ -17,9 +16,10 @@ from agent.coalescing import Portion, Span
 from agent.dictionary import Dictionary
 from agent.dns import parse_response
 from agent.identity.host import Found, Host
-from agent.notes import endpoint_note, ownership_note
+from agent.notes import answer_note, endpoint_note, missing_note, ownership_note
 from agent.outbox import Note
-from agent.packing import Status, timestamp
+from agent.packing import Status
+from agent.quic.hellos import Hellos, Settled
 from agent.records import (
     OTHER,
     Announcement,
@@ -30,6 +30,7 @@ from agent.records import (
     ListenerSeen,
     NameSeen,
     OomKill,
+    QuicSeen,
 )
 from agent.resources.usage import Usage
 from agent.routes import fold
@@ -63,8 +64,16 @@ class Observation:
 class Watch:
     """One kernel, the host it is about, and the ids of both. `own_process_id`: who reports."""
 
-    def __init__(self, kernel: Kernel, host: Host, own_process_id: int, usage: Usage | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        host: Host,
+        own_process_id: int,
+        usage: Usage | None = None,
+        hellos: Hellos | None = None,
+    ) -> None:
         self._usage = usage
+        self._hellos = hellos or Hellos()
         self._own_process_id = own_process_id
         self._own_ends: set[tuple[bytes, bytes, int]] = set()
         self._own_flows: set[int] = set()
@@ -110,10 +119,13 @@ class Watch:
                         self._learn_answer(one)
                     case OomKill() if self._usage is not None:
                         self._usage.killed(one)
+                    case QuicSeen():
+                        self._settle(self._hellos.heard(one))
         return flows > 0
 
-    def drain(self, now_ns: int, delivered: bool) -> Observation:
-        """What was counted since the last drain. `delivered`: nothing refers to old ids any more."""
+    def drain(self, now_ns: int, delivered: bool, last: bool = False) -> Observation:
+        """What was counted since the last drain. `delivered`: nothing refers to old ids any more. `last`: nothing waits
+        for a later one."""
         self._now_ns = now_ns
         drained = self.kernel.drain(now_ns)
         # Announced before it was counted, so what was drained has its names now.
@@ -125,22 +137,28 @@ class Watch:
                 self.kernel.know_inside(self._host.inside())
         self._mark_named()
         with self._lock:
-            for flow_id in self._dictionary.unknown_flows(drained.flows, drained.requests):
+            self._settle(self._hellos.overdue(now_ns, last))
+            counted = self._hellos.without_waiting(drained.flows)
+            for flow_id in self._dictionary.unknown_flows(counted, drained.requests):
                 flow = self.kernel.known_flow(flow_id)
                 if flow is not None:
                     self._learn_flow(flow, drained.from_ns)
-            flows, requests, unknown = self._dictionary.translate(drained.flows, drained.requests, now_ns)
+            flows, requests, unknown = self._dictionary.translate(counted, drained.requests, now_ns)
             if now_ns - self._tidied_ns > _TIDY_NS + (0 if delivered else _PATIENCE_NS):
                 self._tidied_ns = now_ns
                 self._tidy(now_ns, delivered)
+            if over := self._hellos.over(now_ns):
+                self.kernel.forget_flows(self._dictionary.strike(over))
             usage = self._usage.take(now_ns) if self._usage is not None else ()
             notes = self._new_notes()
         self._pressed |= not _WANTS_OF_ROOM.isdisjoint((*drained.lost, *drained.dropped))
-        lost = Counter(drained.lost)
+        unread, beyond = self._hellos.take_told()
+        lost = Counter(drained.lost) + unread
         if unknown:
             lost[UNKNOWN_FLOW] += unknown
-        status = Status(now_ns, self._missing(), self._host.own_addresses())
-        status.lost, status.dropped = lost, self._dropped(drained.dropped)
+        missing = [missing_note(one) for one in self.kernel.missing]
+        status = Status(now_ns, missing, self._host.own_addresses())
+        status.lost, status.dropped = lost, self._dropped(Counter(drained.dropped) + beyond)
         status.parsed_bytes, status.all_bytes = self._coverage(flows)
         portion = Portion(Span(drained.from_ns, drained.to_ns), flows, requests)
         only_own = self._own_flows.issuperset(np.unique(flows["flow"]).tolist())
@@ -176,7 +194,19 @@ class Watch:
             endpoints = self._host.inherit(meanings.notes.endpoints, meanings.namespaces)
             self._dictionary.inherit(meanings, endpoints)
 
-    def _learn_flow(self, flow: KernelFlow, time_ns: int) -> None:
+    def _settle(self, hellos: Iterable[Settled]) -> None:
+        """The kernel is told what connections are called, and their flows are learned that waited for it."""
+        for one in hellos:
+            self.kernel.name_connection(one.connection, one.name)
+            for flow, time_ns in one.flows:
+                self._learn_flow(flow, time_ns)
+
+    def _learn_flow(self, announced: KernelFlow, time_ns: int) -> None:
+        flow = self._hellos.meant(announced, time_ns)
+        if flow is None:
+            return
+        if text := self._hellos.text(flow.server_name):
+            self._dictionary.learn_name(flow.server_name, flow_pb2.NAME_KIND_HOST, text, time_ns)
         if self._dictionary.full:
             self._beyond_budget["flows_beyond_budget"] += 1
             flow = replace(OTHER, id=flow.id)
@@ -200,15 +230,7 @@ class Watch:
             if flow is None:
                 return
             endpoint = self._host.endpoint_of(flow, seen.time_ns).id
-        self._answers.append(
-            flow_pb2.DnsAnswer(
-                endpoint=endpoint,
-                name=response.name,
-                addresses=response.addresses,
-                time=timestamp(seen.time_ns),
-                ttl=Duration(seconds=response.ttl_seconds),
-            )
-        )
+        self._answers.append(answer_note(endpoint, response, seen.time_ns))
 
     def _mark_named(self) -> None:
         new = self._host.take_new_named_cgroups()
@@ -251,11 +273,6 @@ class Watch:
         columns = ("parsed_bytes", "bytes_sent", "bytes_received")
         parsed, sent, received = (int(np.sum(flows[name][others], dtype=np.uint64)) for name in columns)
         return parsed, sent + received
-
-    def _missing(self) -> list[flow_pb2.MissingPart]:
-        return [
-            flow_pb2.MissingPart(part=one.part, reason=one.reason, remedy=one.remedy) for one in self.kernel.missing
-        ]
 
     def _tidy(self, now_ns: int, delivered: bool) -> None:
         gone = self._host.forget_cgroups()

@@ -81,6 +81,7 @@ static __always_inline void forget_peer(struct flow *flow) {
   flow->peer_address[0] = flow->peer_address[1] = 0;
   flow->asked_address[0] = flow->asked_address[1] = 0;
   flow->port = flow->asked_port = 0;
+  flow->server_name = 0;
 }
 
 static __always_inline void announce_flow(u64 id, struct flow *flow, u32 process_id) {

@@ -138,7 +138,7 @@ struct datagrams {
   u32 process_id;
   u16 peer_port;
   u8 role;
-  u8 reserved;
+  u8 quic;                 /* enum quic_socket */
 };
 SOCKET_STORAGE(datagram_sockets, struct datagrams, 0);
 
@@ -192,6 +192,37 @@ BPF_HASH(dns_queries, struct dns_query_key, struct dns_query, 16384);
  * the oldest may be forgotten. */
 BPF_TABLE("lru_hash", u64, u64, dns_announced, 8192);
 
+/* What a client's socket speaks to by QUIC, the newest connection there. Written by the kernel; no count lives here, so
+ * the oldest may be forgotten: that one's flow has no name when its socket comes back from another peer. */
+struct quic_peer_key {
+  u64 socket;              /* cookie */
+  u64 address[2];
+  u16 port;
+  u16 reserved[3];
+};
+struct quic_peer {
+  u64 connection;
+  u64 began_ns;
+  u64 server_name;         /* once it is settled; 0: none */
+  u32 samples;
+  u8 settled;
+  u8 shared;               /* by connections to two names, whose datagrams nobody can tell apart */
+  u8 reserved[2];
+};
+BPF_TABLE("lru_hash", struct quic_peer_key, struct quic_peer, quic_peers, 4096);
+
+/* QUIC connection -> id of the name in its hello, 0: none was read. Written by the agent, read by the kernel within
+ * QUIC_SETTLES_NS; so the oldest may be forgotten. */
+BPF_TABLE("lru_hash", u64, u64, quic_names, 4096);
+
+/* cgroup -> datagrams that were sampled in one window of time; 0 stands for all. Written by the kernel; the oldest may be
+ * forgotten. */
+struct quic_rate {
+  u64 window;
+  u64 taken;
+};
+BPF_TABLE("lru_hash", u64, struct quic_rate, quic_rates, 1024);
+
 /* Counters by enum loss, for ever growing. Written by the kernel, read by the agent. */
 BPF_ARRAY(losses, u64, LOSS_COUNT);
 
@@ -204,6 +235,7 @@ BPF_RINGBUF_OUTPUT(announcements, 64);
 /* The programs that entry programs call, by enum parser. Written by the loader. */
 enum parser {
   PARSER_HTTP_RECEIVED, PARSER_DNS, KEEP_EARLY, REPLAY_EARLY, REPLAY_HTTP, PARSER_HTTP_SENT, PARSER_TLS,
+  PARSER_QUIC,
   PARSER_COUNT = 8,
 };
 BPF_PROG_ARRAY(parsers_by_protocol, PARSER_COUNT);

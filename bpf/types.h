@@ -7,7 +7,8 @@
 
 /* Values of the contract (protos/plumbline/v1/flow.proto), checked against it by a test. */
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2 };
-enum protocol { PROTOCOL_UNKNOWN = 0, PROTOCOL_TCP = 1, PROTOCOL_UDP = 2, PROTOCOL_HTTP = 3, PROTOCOL_DNS = 4, PROTOCOL_TLS = 5 };
+enum protocol { PROTOCOL_UNKNOWN = 0, PROTOCOL_TCP = 1, PROTOCOL_UDP = 2, PROTOCOL_HTTP = 3, PROTOCOL_DNS = 4, PROTOCOL_TLS = 5,
+                PROTOCOL_QUIC = 6 };
 enum outcome { OUTCOME_ANSWERED = 1, OUTCOME_UNANSWERED_CLIENT = 2, OUTCOME_UNANSWERED_SERVER = 3, OUTCOME_STREAMED = 4 };
 enum name_kind { NAME_KIND_ROUTE = 1, NAME_KIND_HOST = 2, NAME_KIND_DNS = 3, NAME_KIND_TARGET = 4 };
 enum { NAME_NONE = 0, NAME_OTHER = 1 };
@@ -26,6 +27,8 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
   X(ring_full)            /* an announcement found no room; it is made again */ \
   X(hello_unread)         /* a TLS hello that was not read to the name in it */ \
   X(handshake_unread)     /* how a TLS handshake ended, after bytes of it were missed */ \
+  X(quic_over_rate)       /* datagrams of a QUIC hello beyond those that are looked at in some time: no name was read */ \
+  X(quic_shared)          /* another name on a socket that speaks to that address already: from there on it has none */ \
   X(http_gap)             /* bytes of a message's head were missed: requests unknown until the next boundary */ \
   X(http_lines)           /* more lines in one segment than are read at once: the rest of it was missed */ \
   X(http_requests)        /* requests whose answer could not be told from another after a gap */ \
@@ -95,7 +98,8 @@ struct flow {
   u64 peer_address[2];
   u64 asked_address[2];    /* before translation; zero where it equals the peer */
   char command[16];        /* empty for cgroups that have a name */
-  u64 server_name;         /* id of the name by which a client's TLS hello calls the server; 0: it said none */
+  u64 server_name;         /* id of the name by which a client's TLS hello calls the server; 0: it said none. Of QUIC: the
+                              connection's own, until the agent has read its hello */
   u16 port;
   u16 asked_port;
   u8 role;
@@ -161,7 +165,7 @@ struct tuple {
 };
 
 /* Announcements. The first member tells which it is. */
-enum announcement { SEEN_FLOW = 1, SEEN_NAME = 2, SEEN_LISTENER = 3, SEEN_DNS = 4, SEEN_OOM_KILL = 5 };
+enum announcement { SEEN_FLOW = 1, SEEN_NAME = 2, SEEN_LISTENER = 3, SEEN_DNS = 4, SEEN_OOM_KILL = 5, SEEN_QUIC = 6 };
 
 struct flow_seen {
   u32 what;
@@ -201,6 +205,17 @@ struct dns_seen {
   u64 flow;
   u64 time_ns;
   u8 message[DNS_BYTES];
+};
+
+/* A datagram that may carry a piece of the hello of a client's QUIC connection. */
+#define QUIC_BYTES 2048
+struct quic_seen {
+  u32 what;
+  u32 length;
+  u64 connection;
+  u64 cgroup_id;
+  u64 time_ns;
+  u8 datagram[QUIC_BYTES];
 };
 
 struct oom_kill {

@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 from plumbline.v1 import flow_pb2
 
-from agent.records import Announcement, DnsSeen, FlowSeen, KernelFlow, ListenerSeen, NameSeen, OomKill
+from agent.records import Announcement, DnsSeen, FlowSeen, KernelFlow, ListenerSeen, NameSeen, OomKill, QuicSeen
 
-SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS, SEEN_OOM_KILL = 1, 2, 3, 4, 5
+SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS, SEEN_OOM_KILL, SEEN_QUIC = 1, 2, 3, 4, 5, 6
 RECORDS = {
     SEEN_FLOW: "flow_seen",
     SEEN_NAME: "name_seen",
     SEEN_LISTENER: "listener_seen",
     SEEN_DNS: "dns_seen",
     SEEN_OOM_KILL: "oom_kill",
+    SEEN_QUIC: "quic_seen",
 }
 
 
@@ -45,6 +46,10 @@ def decode(record: bytes, shapes: dict[str, np.dtype[Any]], clock_offset_ns: int
         )
     if kind == SEEN_OOM_KILL:
         return OomKill(int(row["cgroup_id"]), int(row["process_id"]), int(row["time_ns"]) + clock_offset_ns)
+    if kind == SEEN_QUIC:
+        datagram = row["datagram"].tobytes()[: int(row["length"])]
+        time_ns = int(row["time_ns"]) + clock_offset_ns
+        return QuicSeen(int(row["connection"]), int(row["cgroup_id"]), time_ns, datagram)
     message = row["message"].tobytes()[: int(row["length"])]
     return DnsSeen(int(row["flow"]), int(row["time_ns"]) + clock_offset_ns, message)
 

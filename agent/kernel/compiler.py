@@ -27,6 +27,7 @@ KEPT = (
     "known_connections",
     "connecting",
     "dns_queries",
+    "quic_names",
     "losses",
     "parsers",
     "announcements",

@@ -41,6 +41,7 @@ _PARSERS = (
     "replay_http",
     "parse_http_sent",
     "parse_tls",
+    "parse_quic",
 )
 PARSERS = {name: place for place, name in enumerate(_PARSERS)}
 DOUBLED = {"flow_counts": ("flow_counts_0", "flow_counts_1"), "request_rows": ("request_rows_0", "request_rows_1")}

@@ -40,6 +40,7 @@ NO_ROOM = {
     "inside": "inside_full",
     "named_cgroups": "named_cgroups_full",
     "known_connections": "known_connections_full",
+    "quic_names": "quic_names_full",
 }
 
 
@@ -124,6 +125,9 @@ class SocketKernel:
         for cgroup_id in table.read_all()[0].tolist():
             if cgroup_id not in kept:
                 table.remove(cgroup_id)
+
+    def name_connection(self, connection: int, name: int) -> None:
+        self._put_if_room("quic_names", connection, name)
 
     def flows_of(self, cgroup_ids: Iterable[int]) -> list[int]:
         wanted = set(cgroup_ids)
@@ -261,7 +265,7 @@ class SocketKernel:
         try:
             self._maps[table].put(key, value)
         except KernelCallFailed as failed:
-            if failed.errno not in (errno.E2BIG, errno.ENOSPC):
+            if failed.errno not in (errno.E2BIG, errno.ENOSPC, errno.ENOMEM):
                 raise
             self._no_room[NO_ROOM[table]] += 1
             return False

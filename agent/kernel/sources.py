@@ -23,11 +23,12 @@ PARTS = (
     "recognition.c",
     "protocols/tls.c",
     "datagrams.c",
+    "protocols/quic.c",
     "traffic.c",
     "oom.c",
 )
 SHAPE = "shape_of_"
-STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill")
+STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill", "quic_seen")
 
 
 def joined_source() -> str:

@@ -18,6 +18,7 @@ class Protocol:
 
     `has_statuses`: codes are HTTP's, shown by class, and its operations have routes. `only_client_waits`: of a
     question without an answer the client's end alone knows. `shakes_hands`: its rows are handshakes, and no requests.
+    `is_sealed`: what it carries is encrypted.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Protocol:
     has_statuses: bool = False
     only_client_waits: bool = False
     shakes_hands: bool = False
+    is_sealed: bool = False
 
 
 _RCODES: Final = dict(enumerate(("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")))
@@ -48,13 +50,15 @@ _ALERTS: Final = {
 RECOGNISED: Final = (
     Protocol(flow.PROTOCOL_HTTP, "http", has_statuses=True),
     Protocol(flow.PROTOCOL_DNS, "dns", _RCODES, "RCODE{}", failures=frozenset([2]), only_client_waits=True),
-    Protocol(flow.PROTOCOL_TLS, "tls", _ALERTS, "alert {}", shakes_hands=True),
+    Protocol(flow.PROTOCOL_TLS, "tls", _ALERTS, "alert {}", shakes_hands=True, is_sealed=True),
+    Protocol(flow.PROTOCOL_QUIC, "quic", is_sealed=True),
 )
 BARE: Final = (Protocol(flow.PROTOCOL_TCP, "tcp"), Protocol(flow.PROTOCOL_UDP, "udp"))
 
 _BY_NUMBER: Final = {one.number: one for one in (*RECOGNISED, *BARE)}
 WITH_STATUSES: Final = [one.number for one in RECOGNISED if one.has_statuses]
 WAITED_FOR_BY_CLIENT: Final = [one.number for one in RECOGNISED if one.only_client_waits]
+SEALED: Final = sum(1 << one.number for one in RECOGNISED if one.is_sealed)
 SHAKING_HANDS: Final = [one.number for one in RECOGNISED if one.shakes_hands]
 _FAILURES: Final = [one.number << CODE_BITS | code for one in RECOGNISED for code in one.failures]
 

@@ -4,12 +4,12 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.records import CLIENT, SERVER
 from aggregator.topology.columns import COUNTER, FlowRows
 from aggregator.topology.flows import Flows
 from aggregator.topology.placing import Edges
+from aggregator.topology.protocols import SEALED
 from aggregator.topology.tallies import has, numbered, total, union
 from aggregator.topology.via import Asked, vias
 
@@ -57,7 +57,7 @@ class Transport:
                 for trip, count in zip(trips.tolist(), samples.tolist(), strict=True)
             ],
             "active_connections": self._active().tolist(),
-            "encrypted": (self._protocols() >> flow.PROTOCOL_TLS & 1).astype(np.bool_).tolist(),
+            "encrypted": (self._protocols() & SEALED).astype(np.bool_).tolist(),
             "via": vias(self._rows, self._edges, self._flows, self._asked, opened),
         }
         return found

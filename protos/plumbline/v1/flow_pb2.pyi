@@ -44,6 +44,7 @@ class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROTOCOL_HTTP: _ClassVar[Protocol]
     PROTOCOL_DNS: _ClassVar[Protocol]
     PROTOCOL_TLS: _ClassVar[Protocol]
+    PROTOCOL_QUIC: _ClassVar[Protocol]
 
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -89,6 +90,7 @@ PROTOCOL_UDP: Protocol
 PROTOCOL_HTTP: Protocol
 PROTOCOL_DNS: Protocol
 PROTOCOL_TLS: Protocol
+PROTOCOL_QUIC: Protocol
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ANSWERED: Outcome
 OUTCOME_UNANSWERED_CLIENT: Outcome

@@ -41,6 +41,7 @@ class ScriptedKernel:
         self.missing = [MissingPart("parse_http_sent", "the kernel refused it", "use a newer one")]
         self.known: dict[int, KernelFlow] = {1: flow(1, cgroup_id=0, role=0, command="", port=0)}
         self.named: set[int] = set()
+        self.connections: dict[int, int] = {}
         self.adopted: list[OpenConnection] = []
         self.forgotten_flows: list[int] = []
         self.forgotten_names: list[int] = []
@@ -114,6 +115,9 @@ class ScriptedKernel:
 
     def keep_named_cgroups(self, ids: Iterable[int]) -> None:
         self.named.intersection_update(ids)
+
+    def name_connection(self, connection: int, name: int) -> None:
+        self.connections[connection] = name
 
     def flows_of(self, cgroup_ids: Iterable[int]) -> list[int]:
         wanted = set(cgroup_ids)

@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from plumbline.v1.flow_pb2 import NAME_KIND_HOST, NAME_KIND_ROUTE, PROTOCOL_HTTP
 
 from agent import pipeline
 from agent.identity.cgroup import find_cgroup_root
-from agent.records import DnsSeen, Kernel, KernelRefused, ListenerSeen, NameSeen
+from agent.records import DnsSeen, Kernel, KernelRefused, ListenerSeen, NameSeen, QuicSeen
 from agent.settings import Settings
 from agent.upgrade import OpenKernel
 from tests.unit.agent.aggregators import FakeDisk, Reports, serve, until
 from tests.unit.agent.kernels import LOOPBACK, SERVER, ScriptedKernel, flow
+from tests.unit.agent.quic.said import datagrams
 
 BIG = 0xF000_0000_0000_0000
 Test = Callable[[ScriptedKernel, FakeDisk], Awaitable[None]]
@@ -134,6 +136,31 @@ def test_what_was_counted_last_is_delivered_at_the_end() -> None:
 
     assert with_agent(test, interval_seconds=60) == 0
     assert delivered[0].connections.total() == 9
+
+
+def test_a_quic_connection_counts_under_the_name_in_its_hello_and_to_the_end() -> None:
+    """One whose hello has come to half when the agent ends is counted without a name."""
+    delivered: list[FakeDisk] = []
+    whole, half = datagrams("api.pay.example"), datagrams("cut.example", words=9)[1:]
+
+    async def test(kernel: ScriptedKernel, disk: FakeDisk) -> None:
+        delivered.append(disk)
+        for at, said in ((1, whole), (2, half)):
+            kernel.announce(*(QuicSeen(BIG + 50 + at, 1, time.time_ns(), one) for one in said))
+            kernel.see(flow(BIG + at, transport=17, server_name=BIG + 50 + at))
+        kernel.count([{"flow": BIG + 1, "connections": 5}, {"flow": BIG + 2, "connections": 7}])
+        await until(lambda: disk.connections.total() == 5)
+        (name,) = kernel.connections.values()
+        kernel.see(flow(BIG + 3, transport=17, server_name=name))
+        kernel.count([{"flow": BIG + 3, "connections": 2}])
+
+    assert with_agent(test, interval_seconds=0.1) == 0
+    disk = delivered[0]
+    found = Counter[str]()
+    for one, count in disk.connections.items():
+        found[disk.flows[one].server_name] += count
+    assert found == {"api.pay.example": 7, "": 7}
+    assert disk.lost == {"quic_unfinished": 1}
 
 
 def test_a_lost_announcement_is_looked_up_and_what_nobody_knows_is_counted_as_lost() -> None:

@@ -126,7 +126,13 @@ def test_connections_belong_to_the_protocol_that_most_requests_spoke(two: Two) -
 
 @pytest.mark.parametrize(
     ("seen", "word", "encrypted"),
-    [((), "tcp", False), ((flow.PROTOCOL_TLS,), "tls", True), ((flow.PROTOCOL_TLS, flow.PROTOCOL_HTTP), "http", True)],
+    [
+        ((), "tcp", False),
+        ((flow.PROTOCOL_TLS,), "tls", True),
+        ((flow.PROTOCOL_QUIC,), "quic", True),
+        ((flow.PROTOCOL_DNS,), "dns", False),
+        ((flow.PROTOCOL_TLS, flow.PROTOCOL_HTTP), "http", True),
+    ],
 )
 def test_without_a_request_the_bytes_say_what_was_spoken(
     two: Two, seen: tuple[int, ...], word: str, encrypted: bool
