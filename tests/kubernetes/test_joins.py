@@ -493,7 +493,7 @@ def test_two_of_one_name_are_two_in_every_form(play: Play, form: str) -> None:
             # A diagram's lines name nodes by numbers of their own, and each node once.
             (drawn,) = (line for line in lines if f'"{twin}"' in line)
             twin = re.split(r"[ \[]", drawn.strip())[0]
-        rows = [line for line in lines if line.split()[0:1] == [twin] and re.search(rf"(?<!\d){count}(?!\d)", line)]
+        rows = [line for line in lines if line.split()[0:1] == [twin] and re.search(rf"\b{count}\b", line)]
         assert len(rows) == 1, lines
 
 
