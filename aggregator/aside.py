@@ -36,6 +36,11 @@ class Aside:
         """All that is known by now."""
         self._events, self._recent = events, {}
 
+    @property
+    def events(self) -> Mapping[str, pb.Event]:
+        """All that are known."""
+        return self._events
+
     def of(self, window_ns: int) -> Beside:
         return Beside(self.stale(), self.workloads(), self._within(window_ns), self._named, self.pressures())
 

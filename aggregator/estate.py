@@ -18,6 +18,7 @@ from aggregator.ingest.batches import Ingest, Ingested
 from aggregator.ingest.decoding import check_batch, decode
 from aggregator.ingest.tables import Tables
 from aggregator.kept import Kept
+from aggregator.outside import Steps as OutsideSteps
 from aggregator.records import SECOND_NS, HostKey, JournalRecord, RecordKind, Refused
 from aggregator.resolve.names import DnsMemory
 from aggregator.resolve.ownership import Ownership
@@ -219,6 +220,10 @@ class Estate:
     def news(self, window_ns: int, now_ns: int) -> Made | None:
         """The newest snapshot of a window with what is new in shape; None where nothing is."""
         return self._snapshots.news(window_ns, now_ns)
+
+    def outside(self, now_ns: int) -> OutsideSteps:
+        """What was called outside since this was asked last, in steps."""
+        return self._snapshots.outside.steps(now_ns)
 
     def age(self, now_ns: int) -> None:
         """Lets old rows take less room. To be called every few seconds."""

@@ -6,7 +6,7 @@ Everything here is called from the event loop's thread.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -19,6 +19,7 @@ from aggregator.catalog.model import Declarations
 from aggregator.compacting import GivenBack
 from aggregator.durability import Durability
 from aggregator.insight.case import Case
+from aggregator.insight.standing import Standing
 from aggregator.making import Making
 from aggregator.resolve.objects import Service, Slice
 from aggregator.resolve.vendors import Vendors
@@ -71,13 +72,14 @@ class Live:
         self.failing = False  # the last round met a fault of our own, and the snapshots before it stay
         self.worked_at = time.monotonic()
         self.aside = Aside()
-        self._declarations = declarations
+        self.standings: Callable[[], Mapping[str, Standing]] = dict
+        self.declarations = declarations
         self._on_snapshot = on_snapshot
         self._on_round = on_round
         self._vendors = vendors or Vendors()
         self._on_given_back = on_given_back
         self._window_ns = int(settings.window_seconds * SECOND_NS)
-        self._making = Making(store)
+        self.making = Making(store)
         self._disk = Durability(store.sync)
         self._changed = asyncio.Event()
         self._news_came = asyncio.Event()
@@ -89,14 +91,14 @@ class Live:
 
     async def hello(self, hello: Hello, payload: bytes) -> Known:
         """Raises Refused or JournalFailed."""
-        known = await self._making.in_store(self.store.hello, hello, payload)
+        known = await self.making.in_store(self.store.hello, hello, payload)
         self._changed.set()
         await self.durable(self.store.position)
         return known
 
     async def batch(self, hello: Hello, batch: Batch, payload: bytes) -> Taken:
         """Raises JournalFailed. To be acknowledged when `durable(taken.position)` has returned."""
-        taken = await self._making.in_store(self.store.batch, hello, batch, payload)
+        taken = await self.making.in_store(self.store.batch, hello, batch, payload)
         self._changed.set()
         self._news_came.set()
         return taken
@@ -105,20 +107,20 @@ class Live:
 
     async def learn_pods(self, names: Sequence[PodName], living: Sequence[str], gone: Sequence[str]) -> None:
         """As Store.learn_pods. What it names may be asked for on disk later: a name alone loses no count."""
-        await self._making.in_store(self.store.learn_pods, names, living, gone)
+        await self.making.in_store(self.store.learn_pods, names, living, gone)
         self.aside.name(names)
         self._changed.set()
         self._news_came.set()
 
     async def learn_services(self, came: Sequence[Service | Slice], gone: Sequence[str]) -> None:
         """As Store.learn_services."""
-        await self._making.in_store(self.store.learn_services, came, gone)
+        await self.making.in_store(self.store.learn_services, came, gone)
         self._changed.set()
         self._news_came.set()
 
     async def learn_events(self, events: Sequence[pb.Event]) -> None:
         """As Store.learn_events. Who watches is told at once, whatever else there is."""
-        self.aside.happened(await self._making.in_store(self.store.learn_events, events))
+        self.aside.happened(await self.making.in_store(self.store.learn_events, events))
         for view in self._views.current():
             self._publish(view, view.versions.newest.graph)
 
@@ -128,7 +130,7 @@ class Live:
 
     async def known_of_cluster(self) -> tuple[list[str], set[str]]:
         """Uids of pods that live as far as is known, and of Services and slices that are there."""
-        return await self._making.in_store(self.store.known_of_cluster)
+        return await self.making.in_store(self.store.known_of_cluster)
 
     async def durable(self, position: int) -> None:
         """Returns when the journal is on disk up to there; waits of many streams share a sync. Raises JournalFailed."""
@@ -152,12 +154,12 @@ class Live:
     async def case(self, window_ns: int = 0) -> Case:
         """Everything that a question may look at; the same one as long as nothing changed, with its indexes. Raises
         TooManyWindows."""
-        topology, declarations = (await self.graph(window_ns)).message, self._declarations()
+        topology, declarations = (await self.graph(window_ns)).message, self.declarations()
         # One a window: what was asked of an older graph is asked of that never again, and it has a copy of all.
         key = window_ns or self._window_ns
         case = self._cases.pop(key, None)
         if case is None or case.topology is not topology or case.declarations is not declarations:
-            case = Case(topology, declarations, self._vendors)
+            case = Case(topology, declarations, self._vendors, self.standings())
         self._cases[key] = case
         while len(self._cases) > _KEPT_CASES:
             del self._cases[next(iter(self._cases))]
@@ -182,7 +184,7 @@ class Live:
 
     async def open(self) -> Restored:
         """What is on disk, and the first snapshot of it. Raises JournalFailed."""
-        restored = await self._making.in_store(self.store.restore)
+        restored = await self.making.in_store(self.store.restore)
         self._disk.position = self.store.position
         if restored.given_back is not None:
             self._on_given_back(restored.given_back)
@@ -210,8 +212,8 @@ class Live:
             try:
                 if started - aged_at > _AGE_SECONDS:
                     aged_at = started
-                    await self._making.age()
-                    if (given := await self._making.give_back()) is not None:
+                    await self.making.age()
+                    if (given := await self.making.give_back()) is not None:
                         self._on_given_back(given)
                 spent_seconds = await self._make_snapshots()
             except Exception as error:  # noqa: BLE001 - agents are heard and readers answered all the same
@@ -238,7 +240,7 @@ class Live:
 
     async def _draw_news(self, view: View) -> float:
         """Returns the CPU seconds that it took."""
-        made, used_seconds = await self._making.news(view.window_ns)
+        made, used_seconds = await self.making.news(view.window_ns)
         if made is not None:
             self._publish(view, made.graph, made.compared)
             self._news_came.set()  # there may be more of it
@@ -252,12 +254,12 @@ class Live:
 
     async def checkpoint(self) -> int:
         """Saves everything that is known; returns how many bytes. Raises OSError or JournalFailed."""
-        position, write = await self._making.in_store(self.store.checkpoint)
+        position, write = await self.making.in_store(self.store.checkpoint)
         await self.durable(position)
         return await asyncio.to_thread(self.store.save, position, write)
 
     async def close(self) -> None:
-        self._making.close()
+        self.making.close()
         await self._disk.close()
         self.store.close()
 
@@ -271,7 +273,7 @@ class Live:
         spent_seconds = 0.0
         for view in self._views.current():
             started = time.monotonic()
-            made, used_seconds = await self._making.snapshot(view.window_ns)
+            made, used_seconds = await self.making.snapshot(view.window_ns)
             spent_seconds += used_seconds
             self.worked_at = time.monotonic()
             if view.window_ns == self._window_ns:
@@ -294,5 +296,5 @@ class Live:
         return self.epoch if window_ns == self._window_ns else f"{self.epoch}-{window_ns // SECOND_NS}"
 
     async def _made(self, window_ns: int) -> Graph:
-        made, _ = await self._making.snapshot(window_ns)
+        made, _ = await self.making.snapshot(window_ns)
         return made.graph.with_beside(self.aside.of(window_ns)).at(self._epoch_of(window_ns), 0)

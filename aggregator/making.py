@@ -12,6 +12,7 @@ from typing import Generic, ParamSpec, TypeVar
 
 from aggregator.compacting import GivenBack
 from aggregator.garbage import search_all
+from aggregator.outside import Came
 from aggregator.snapshots import Made
 from aggregator.steps import Step
 from aggregator.store import Store
@@ -35,6 +36,10 @@ class Making:
     async def snapshot(self, window_ns: int) -> tuple[Made, float]:
         """With the CPU seconds that it took. Agents do not wait for it: it waits for them."""
         return await self._in_steps(await self.in_store(self._store.snapshot, window_ns))
+
+    async def outside(self) -> tuple[Came, float]:
+        """What was called outside since this was asked last. With the CPU seconds that it took."""
+        return await self._in_steps(await self.in_store(self._store.outside))
 
     async def age(self) -> None:
         """Agents do not wait for it either. One at a time."""

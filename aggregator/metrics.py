@@ -9,6 +9,7 @@ from plumbline.v1.topology_pb2 import NODE_KIND_UNRESOLVED
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from aggregator.clusterwatch import ClusterWatch
+from aggregator.health import Health
 from aggregator.live import Live
 from aggregator.records import SECOND_NS
 from aggregator.settings import VERSION
@@ -50,7 +51,9 @@ class Own:
     left_out: int
 
 
-def metrics_of(own: Own, totals: Totals, live: Live | None, cluster: ClusterWatch | None) -> Iterator[Metric]:
+def metrics_of(
+    own: Own, totals: Totals, live: Live | None, cluster: ClusterWatch | None, health: Health | None
+) -> Iterator[Metric]:
     for name, meaning, value in _gauges(own, live):
         yield GaugeMetricFamily(f"plumbline_aggregator_{name}", meaning, value=value)
     for name, meaning, value in _counters(totals, live):
@@ -60,6 +63,7 @@ def metrics_of(own: Own, totals: Totals, live: Live | None, cluster: ClusterWatc
     yield _by_reason("dropped", "What of the agents' words was given up.", dropped)
     yield _by_reason("given_back", "What nothing referred to any more, by kind.", totals.given_back, "kind")
     yield from _of_cluster(cluster) if cluster else ()
+    yield from _of_health(health) if health else ()
     build = GaugeMetricFamily("plumbline_aggregator_build_info", "Always 1.", labels=["version"])
     build.add_metric([VERSION], 1)
     yield build
@@ -91,6 +95,15 @@ def _of_cluster(cluster: ClusterWatch) -> Iterator[Metric]:
     yield faults
     dropped = cluster.learning.dropped()
     yield _by_reason("kubernetes_dropped", "What of the cluster's workloads found no room.", dropped)
+
+
+def _of_health(health: Health) -> Iterator[Metric]:
+    prefix = "plumbline_aggregator_third_parties"
+    followed, dropped = health.counts
+    meaning = "Clients of third parties of which it is known how those do for them."
+    yield GaugeMetricFamily(f"{prefix}_followed", meaning, value=followed)
+    yield CounterMetricFamily(f"{prefix}_forgotten", "What had to make room among them.", value=dropped)
+    yield CounterMetricFamily(f"{prefix}_faults", "Faults of our own in looking at them.", value=health.faults)
 
 
 def _gauges(own: Own, live: Live | None) -> Iterator[tuple[str, str, float]]:

@@ -14,6 +14,7 @@ from aggregator.catalog.vendors import WrongVendors, open_vendors
 from aggregator.catalog.watching import Catalog
 from aggregator.clusterwatch import ClusterWatch
 from aggregator.garbage import search_seldom
+from aggregator.health import Health
 from aggregator.journal import JournalFailed
 from aggregator.live import Live
 from aggregator.outputs.forms import Export, ExportOptions
@@ -73,6 +74,7 @@ class Aggregator:
         self._telemetry = Telemetry(log)
         self._catalog = Catalog(settings.catalog)
         self._reading: Reading | None = None
+        self._health: Health | None = None
 
     async def run(self) -> None:
         """Raises NotBound, JournalFailed, Unusable or OSError."""
@@ -95,6 +97,8 @@ class Aggregator:
             )
             opened.push_async_callback(agents.stop)
             self._reading, telemetry.live = reading, live
+            self._health = telemetry.health = Health(live, telemetry.health_fault)
+            live.standings = self._health.standings
             await self._connect(live, opened)
             self._log.write("aggregator_ready", agents_port=agents.port, grpc_port=readers.port, http_port=http.port)
             await self._go_on(live)
@@ -176,6 +180,7 @@ class Aggregator:
         cluster = self._telemetry.cluster
         return [
             *([cluster.run()] if cluster else []),
+            *([self._health.run()] if self._health else []),
             _every(_CATALOG_SECONDS, self._read_catalog),
             _every(self._settings.summary_seconds, summarise),
             self._checkpoint_when_due(live),

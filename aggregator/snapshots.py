@@ -14,7 +14,8 @@ import numpy.typing as npt
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.held import Held, Looks
-from aggregator.records import End
+from aggregator.outside import Outside
+from aggregator.records import SECOND_NS, End
 from aggregator.resolve.past import Past
 from aggregator.resolve.resolved import Resolved
 from aggregator.resolve.settling import Settling, certain, likely
@@ -80,6 +81,7 @@ class Snapshots:
         self._cluster = settings.cluster
         self._held = held
         self._looks = Looks(settings, held)
+        self.outside = Outside(held, self._looks, int(settings.retention_seconds * SECOND_NS))
         self._pasts: dict[int, Past] = {}
         self._sheets: dict[int, Sheet] = {}
         self._spans: Spans = {}

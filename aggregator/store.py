@@ -18,6 +18,7 @@ from aggregator.estate import Estate
 from aggregator.ingest.decoding import check_hello
 from aggregator.journal import FileJournal
 from aggregator.kept import Write
+from aggregator.outside import Steps as OutsideSteps
 from aggregator.records import HostKey, JournalRecord, RecordKind, Refused
 from aggregator.resolve.objects import Service, Slice
 from aggregator.resolve.podnames import payload_of
@@ -190,6 +191,10 @@ class Store:
     def snapshot(self, window_ns: int) -> Steps:
         """In steps: those that are ALONE from this thread, the others from any."""
         return self.estate.snapshot(window_ns, self._clock_ns())
+
+    def outside(self) -> OutsideSteps:
+        """What was called outside since this was asked last, in steps."""
+        return self.estate.outside(self._clock_ns())
 
     def news(self, window_ns: int) -> Made | None:
         return self.estate.news(window_ns, self._clock_ns())

@@ -19,6 +19,7 @@ from aggregator.catalog.model import Problem
 from aggregator.catalog.watching import Refreshed
 from aggregator.clusterwatch import ClusterWatch
 from aggregator.compacting import GivenBack
+from aggregator.health import Health
 from aggregator.live import Live
 from aggregator.metrics import Own, Totals, metrics_of
 from aggregator.records import SECOND_NS, Refused
@@ -44,6 +45,7 @@ class Telemetry(Collector):
         self.started = time.time()
         self.live: Live | None = None
         self.cluster: ClusterWatch | None = None
+        self.health: Health | None = None
         self._log = log
         self._totals = Totals()
         self._minute = Totals()
@@ -158,6 +160,10 @@ class Telemetry(Collector):
         if self._begins("kubernetes_fault", part):
             self._log.write("kubernetes_fault", part=part, reason=fault(error))
 
+    def health_fault(self, error: Exception) -> None:
+        if self._begins("third_parties_fault", ""):
+            self._log.write("third_parties_fault", reason=fault(error))
+
     def snapshot(self, changes: Sequence[pb.Change]) -> None:
         for change in changes:
             if change.kind == pb.CHANGE_KIND_HOST_STALE:
@@ -226,7 +232,7 @@ class Telemetry(Collector):
             self._checkpoint_bytes,
             sum(map(len, self._left_out.values())),
         )
-        yield from metrics_of(own, self._totals, self.live, self.cluster)
+        yield from metrics_of(own, self._totals, self.live, self.cluster, self.health)
 
     def _count(self, name: str, reason: str) -> None:
         for totals in (self._totals, self._minute):

@@ -59,6 +59,12 @@ def _names(row: Row) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
+def _state(row: Row) -> object:
+    """Since when, where it is not as usual."""
+    state = row.get("state")
+    return f"{state} since {row['since'][11:19]}" if state and state != "usual" else state
+
+
 def _mean(row: Row) -> object:
     return decimal((row.get("latency_ms") or {}).get("mean"))
 
@@ -95,6 +101,7 @@ QUESTIONS: Mapping[str, Question] = {
                 ("VENDOR", _field("vendor")),
                 ("CATEGORY", _field("category")),
                 ("NAMED BY", _field("name_source")),
+                ("STATE", _state),
                 *_HOW_IT_DOES,
             ),
             nothing=_NOTHING_OUTSIDE,

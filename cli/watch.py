@@ -17,6 +17,7 @@ _SIGNS = {
     "resync": ("!", "yellow"),
     "changed_by_hand": ("!", "yellow"),
     "warning": ("!", "yellow"),
+    "third_party": ("!", "yellow"),
 }
 
 

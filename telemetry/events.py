@@ -92,9 +92,7 @@ AGENT_EVENTS: Mapping[str, Event] = {
         ("reason", "count"),
         "Detail is given up because a budget is reached; the sums are kept under (other).",
     ),
-    "dropping_ended": Event(
-        Level.INFO, ("reason", "count"), "Nothing was dropped for this reason in the last ten minutes."
-    ),
+    "dropping_ended": Event(Level.INFO, ("reason", "count"), "Nothing was dropped for this reason for ten minutes."),
     "coverage_low": Event(
         Level.WARNING,
         ("coverage",),
@@ -267,6 +265,7 @@ AGGREGATOR_EVENTS: Mapping[str, Event] = {
         ("reason",),
         "No snapshot can be made, by a fault of our own: the last one stays, and what is reported is kept. Told once.",
     ),
+    "third_parties_fault": Event(Level.ERROR, ("reason",), "To look at them met a fault of ours, and goes on."),
     "record_unusable": Event(
         Level.ERROR,
         ("what", "reason"),

@@ -21,6 +21,7 @@ from aggregator.insight.edges import is_background, is_used
 from aggregator.insight.hardness import Served, served
 from aggregator.insight.joining import Join, declared_hosts, host_name, join
 from aggregator.insight.lookups import Failed, clients_that_ask, failed_lookups
+from aggregator.insight.standing import Standing
 from aggregator.insight.watched import Watch, watch
 from aggregator.resolve.vendors import Vendor, Vendors
 
@@ -52,11 +53,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """What was seen in one window (background edges included), what is declared, and whose outside names are."""
+    """What was seen in one window (background edges included), what is declared, and whose outside names are.
+
+    `standings`: how third parties are, by id; `names_known`: of those that were called before.
+    """
 
     topology: Topology
     declarations: Declarations = field(default_factory=Declarations)
     vendors: Vendors = field(default_factory=Vendors)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    names_known: frozenset[str] = frozenset()
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
@@ -92,8 +98,9 @@ class Case:
 
     @cached_property
     def failed_lookups(self) -> Mapping[str, Failed]:
-        """By name, of third parties that were seen or are declared."""
+        """By name, of third parties that were seen, now or before, or are declared."""
         third = [node.name for node in self.nodes.values() if node.kind == NODE_KIND_THIRD_PARTY]
+        third += [*self.names_known, *(one.name for one in self.standings.values())]
         declared = (name for entity in self.declarations.entities.values() for name in declared_hosts(entity))
         return failed_lookups(self.asking, {*map(host_name, third), *declared})
 

@@ -11,6 +11,7 @@ from aggregator.insight.case import Json
 from aggregator.insight.edges import broken_handshakes, failed_connections, is_counted_by_requests, own_errors
 from aggregator.insight.hardness import Served, hardness
 from aggregator.insight.lookups import Failed
+from aggregator.insight.standing import Word, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,22 @@ def together(calls: Iterable[Calls]) -> Calls:
     return Calls(edges, failed, asks)
 
 
-def figures(calls: Calls, served: Mapping[str, Served]) -> Json:
-    """What all calls together say, and those of each who depends on it. `served`: what that one was asked itself."""
-    return {
-        **_numbers(calls),
-        "dependants": [_dependant(client, calls.of(client), served.get(client, Served())) for client in calls.clients],
-    }
+def figures(calls: Calls, served: Mapping[str, Served], doing: Mapping[str, tuple[Word, int]]) -> Json:
+    """What all calls together say, and those of each who depends on it: `served` has what that one was asked itself,
+    `doing` how the third party is for it, and since when."""
+    dependants = [
+        {"id": client, **_state(doing.get(client)), **_dependant(calls.of(client), served.get(client, Served()))}
+        for client in calls.clients
+    ]
+    return {**_numbers(calls), "dependants": dependants}
 
 
-def _dependant(client: str, calls: Calls, asked: Served) -> Json:
-    return {"id": client, **hardness(calls.counted, calls.failures, asked), **_numbers(calls)}
+def _state(doing: tuple[Word, int] | None) -> Json:
+    return {"state": doing[0].text if doing else None, "since": time_of(doing[1]) if doing else None}
+
+
+def _dependant(calls: Calls, asked: Served) -> Json:
+    return {**hardness(calls.counted, calls.failures, asked), **_numbers(calls)}
 
 
 def _numbers(calls: Calls) -> Json:

@@ -43,7 +43,7 @@ def _row(case: Case, is_known: bool, name: str, nodes: Sequence[Node], calls: Ca
         "domain": None if is_known else name,
         "categories": sorted({vendor.category for node in nodes if (vendor := case.vendor_of(node))}),
         "ambiguous": any(node.ambiguous for node in nodes),
-        **figures(calls, case.served),
+        **figures(calls, case.served, {}),
         "names": names[:MOST_NAMES],
         "name_count": len(names),
         "first_seen": to_json(first)["first_seen"],

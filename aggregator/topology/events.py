@@ -1,4 +1,4 @@
-"""What happened to workloads, the newest of it: a workload that storms takes no room from others. Pure."""
+"""What happened to workloads and third parties, the newest of it: one that storms takes no room from others. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from plumbline.v1 import topology_pb2 as pb
 
 MOST_EVENTS: Final = 2_000
 MOST_EACH_WORKLOAD: Final = 100
+_LASTING: Final = (pb.THIRD_PARTY_STATE_FAILING, pb.THIRD_PARTY_STATE_SLOW)
 
 
 class Events:
@@ -43,7 +44,11 @@ class Events:
         return MappingProxyType(self._by_id.copy())
 
     def forget(self, before_ns: int) -> None:
-        for key in [key for key, one in self._by_id.items() if one.time.ToNanoseconds() < before_ns]:
+        """But not what still is so."""
+        lasting = {one.node: key for key, one in self._by_id.items() if one.kind == pb.EVENT_KIND_THIRD_PARTY}
+        kept = {key for key in lasting.values() if self._by_id[key].third_party.state in _LASTING}
+        old = [key for key, one in self._by_id.items() if one.time.ToNanoseconds() < before_ns and key not in kept]
+        for key in old:
             self._drop(key)
             self.dropped -= 1
 

@@ -94,7 +94,11 @@ def _vanished(change: pb.Change) -> pb.Change:
 
 def _beside(beside: Beside, wanted: pb.Filter) -> Beside:
     workloads = {key: one for key, one in beside.workloads.items() if _is_named(key, wanted)}
-    events = {key: one for key, one in beside.events.items() if _is_named(one.node, wanted)}
+    events = {
+        key: one
+        for key, one in beside.events.items()
+        if any(_is_named(node, wanted) for node in (one.node, *one.third_party.affected))
+    }
     return replace(beside, workloads=workloads, events=events)
 
 

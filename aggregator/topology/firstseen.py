@@ -45,6 +45,11 @@ class FirstSeen:
         if len(self.by_edge) > MOST_FIRST_SEEN:
             self._make_room()
 
+    def called_outside(self) -> set[str]:
+        """Ids of those that somebody called and that are none of ours: in theirs there is no stroke."""
+        called = (edge.rpartition(":")[0].partition(">")[2] for edge in self.by_edge)
+        return {one for one in called if "/" not in one}
+
     def _make_room(self) -> None:
         """For many at once: who was not seen for the longest time leaves."""
         noted, most = self._noted, int(_LEFT * MOST_FIRST_SEEN)

@@ -134,6 +134,12 @@ class HotRows:
         log = list(self._log)
         return Span(oldest_ns, chosen, list(young), tuple(left_out) if is_whole else None, self._sealed, log)
 
+    def came(self, after: int) -> tuple[int, list[Rows]]:
+        """The number of the last part of the log, and those behind number `after` that are still held there: some
+        seconds of them, at least."""
+        self._seal()
+        return self._sealed, [rows for number, rows in self._log if number > after]
+
     def _seal(self) -> None:
         """What came since the last look becomes one part."""
         if self._fresh:

@@ -50,7 +50,7 @@ class Watching:
         """Of the pods that live."""
         pods = self.live.store.estate.pods
         # In the one thread that touches the store: it learns while this looks.
-        names = self.live._making._alone.submit(lambda: [pods.of(uid) for uid in pods.living()]).result(30)
+        names = self.live.making._alone.submit(lambda: [pods.of(uid) for uid in pods.living()]).result(30)
         return sorted(f"{one.namespace}/{one.kind}/{one.name}" for one in names if one is not None)
 
     async def stale(self) -> set[str]:

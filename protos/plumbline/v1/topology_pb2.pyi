@@ -81,6 +81,16 @@ class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_KIND_SPEC_CHANGED: _ClassVar[EventKind]
     EVENT_KIND_CHANGED_BY_HAND: _ClassVar[EventKind]
     EVENT_KIND_WARNING: _ClassVar[EventKind]
+    EVENT_KIND_THIRD_PARTY: _ClassVar[EventKind]
+
+class ThirdPartyState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    THIRD_PARTY_STATE_UNSPECIFIED: _ClassVar[ThirdPartyState]
+    THIRD_PARTY_STATE_NEW: _ClassVar[ThirdPartyState]
+    THIRD_PARTY_STATE_FAILING: _ClassVar[ThirdPartyState]
+    THIRD_PARTY_STATE_SLOW: _ClassVar[ThirdPartyState]
+    THIRD_PARTY_STATE_GONE: _ClassVar[ThirdPartyState]
+    THIRD_PARTY_STATE_BACK: _ClassVar[ThirdPartyState]
 CHANGE_KIND_UNSPECIFIED: ChangeKind
 CHANGE_KIND_APPEARED: ChangeKind
 CHANGE_KIND_VANISHED: ChangeKind
@@ -131,6 +141,13 @@ EVENT_KIND_ROLLOUT: EventKind
 EVENT_KIND_SPEC_CHANGED: EventKind
 EVENT_KIND_CHANGED_BY_HAND: EventKind
 EVENT_KIND_WARNING: EventKind
+EVENT_KIND_THIRD_PARTY: EventKind
+THIRD_PARTY_STATE_UNSPECIFIED: ThirdPartyState
+THIRD_PARTY_STATE_NEW: ThirdPartyState
+THIRD_PARTY_STATE_FAILING: ThirdPartyState
+THIRD_PARTY_STATE_SLOW: ThirdPartyState
+THIRD_PARTY_STATE_GONE: ThirdPartyState
+THIRD_PARTY_STATE_BACK: ThirdPartyState
 
 class GetTopologyRequest(_message.Message):
     __slots__ = ("window", "filter")
@@ -860,8 +877,37 @@ class FieldChange(_message.Message):
     by_hand: bool
     def __init__(self, path: _Optional[str] = ..., what: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ..., manager: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., by_hand: bool = ...) -> None: ...
 
+class ThirdPartyChange(_message.Message):
+    __slots__ = ("state", "since", "affected", "more_affected", "attempts", "failures", "reasons", "usual_ms", "now_ms")
+    class ReasonsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_FIELD_NUMBER: _ClassVar[int]
+    MORE_AFFECTED_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    USUAL_MS_FIELD_NUMBER: _ClassVar[int]
+    NOW_MS_FIELD_NUMBER: _ClassVar[int]
+    state: ThirdPartyState
+    since: _timestamp_pb2.Timestamp
+    affected: _containers.RepeatedScalarFieldContainer[str]
+    more_affected: int
+    attempts: int
+    failures: int
+    reasons: _containers.ScalarMap[str, int]
+    usual_ms: float
+    now_ms: float
+    def __init__(self, state: _Optional[_Union[ThirdPartyState, str]] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., affected: _Optional[_Iterable[str]] = ..., more_affected: _Optional[int] = ..., attempts: _Optional[int] = ..., failures: _Optional[int] = ..., reasons: _Optional[_Mapping[str, int]] = ..., usual_ms: _Optional[float] = ..., now_ms: _Optional[float] = ...) -> None: ...
+
 class Event(_message.Message):
-    __slots__ = ("id", "time", "kind", "node", "object", "state", "revision", "previous_revision", "wanted", "updated", "available", "changes", "more_changes", "by_hand", "reason", "message", "count")
+    __slots__ = ("id", "time", "kind", "node", "object", "state", "revision", "previous_revision", "wanted", "updated", "available", "changes", "more_changes", "by_hand", "reason", "message", "count", "third_party")
     ID_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -879,6 +925,7 @@ class Event(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    THIRD_PARTY_FIELD_NUMBER: _ClassVar[int]
     id: str
     time: _timestamp_pb2.Timestamp
     kind: EventKind
@@ -896,4 +943,5 @@ class Event(_message.Message):
     reason: str
     message: str
     count: int
-    def __init__(self, id: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[EventKind, str]] = ..., node: _Optional[str] = ..., object: _Optional[str] = ..., state: _Optional[_Union[RolloutState, str]] = ..., revision: _Optional[str] = ..., previous_revision: _Optional[str] = ..., wanted: _Optional[int] = ..., updated: _Optional[int] = ..., available: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., by_hand: bool = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+    third_party: ThirdPartyChange
+    def __init__(self, id: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[EventKind, str]] = ..., node: _Optional[str] = ..., object: _Optional[str] = ..., state: _Optional[_Union[RolloutState, str]] = ..., revision: _Optional[str] = ..., previous_revision: _Optional[str] = ..., wanted: _Optional[int] = ..., updated: _Optional[int] = ..., available: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., by_hand: bool = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., count: _Optional[int] = ..., third_party: _Optional[_Union[ThirdPartyChange, _Mapping]] = ...) -> None: ...

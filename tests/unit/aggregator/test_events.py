@@ -61,6 +61,35 @@ def test_a_workload_that_storms_takes_no_room_from_others(monkeypatch: pytest.Mo
     assert (list(events.as_of_now()), len(events), events.dropped) == (["e7", "e8", "e9", "e20", "e21"], 5, 7)
 
 
+def of_third_party(number: int, state: "pb.ThirdPartyState", node: str = "api.pay.example") -> pb.Event:
+    found = pb.Event(id=f"t{number}", kind=pb.EVENT_KIND_THIRD_PARTY, node=node)
+    found.third_party.state = state
+    found.third_party.affected.append("shop/deployment/web")
+    found.time.FromNanoseconds(ns(number))
+    return found
+
+
+def test_what_still_is_so_is_not_forgotten() -> None:
+    failing, slow, back = pb.THIRD_PARTY_STATE_FAILING, pb.THIRD_PARTY_STATE_SLOW, pb.THIRD_PARTY_STATE_BACK
+    events = Events()
+    events.add([event(9), of_third_party(1, failing), of_third_party(2, slow), of_third_party(3, failing, "x.example")])
+    events.add([of_third_party(4, back, "x.example")])
+    events.forget(ns(100))
+    assert (list(events.as_of_now()), events.dropped) == (["t2"], 0)
+    events.add([of_third_party(5, back)])
+    events.forget(ns(100))
+    assert len(events) == 0
+
+
+def test_who_is_affected_is_told_of_a_third_party() -> None:
+    told = of_third_party(1, pb.THIRD_PARTY_STATE_FAILING)
+    whole = graph(event(1), told)
+    for wanted in (pb.Filter(namespace="shop"), pb.Filter(node="shop/deployment/web")):
+        assert list(filtered(whole, wanted).beside.events) == ["e1", "t1"]
+    assert list(filtered(whole, pb.Filter(node="api.pay.example")).beside.events) == ["t1"]
+    assert list(filtered(whole, pb.Filter(namespace="till")).beside.events) == []
+
+
 def test_warnings_make_room_for_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "MOST_EACH_WORKLOAD", 2)
     events = Events()

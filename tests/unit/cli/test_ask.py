@@ -33,7 +33,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "thirdparties": {
         "third_parties": [
-            {"id": "api.pay.test", "vendor": "Pay", "category": "payments", "name_source": "host",
+            {"id": "api.pay.test", "vendor": "Pay", "category": "payments", "name_source": "host", "state": "failing",
+             "since": "2026-01-02T03:04:05.000Z",
              "availability": 0.999999, "requests": 9, "errors": 1,
              "failed_connections": {"refused": 1, "timeout": 1}, "dns_failures": 3, "latency_ms": {"mean": 12.34},
              "dependants": [{"id": "a", "hard": None}, {"id": "b", "hard": None}]},
@@ -59,9 +60,12 @@ LINES = {
         "component:default/b  team-b  service  -          c.yaml:3",
     ],
     "thirdparties": [
-        "NAME          VENDOR  CATEGORY  NAMED BY  AVAILABILITY  REQUESTS  ERRORS  FAILED  MEAN MS  USED BY",
-        "api.pay.test  Pay     payments  host           99.99 %         9       1       5     12.3  a, b",
-        "192.0.2.9     -       -         -                    -         0       0       0        -  -",
+        "NAME          VENDOR  CATEGORY  NAMED BY  STATE                   AVAILABILITY  REQUESTS  ERRORS  FAILED  "
+        "MEAN MS  USED BY",
+        "api.pay.test  Pay     payments  host      failing since 03:04:05       99.99 %         9       1       5  "
+        "   12.3  a, b",
+        "192.0.2.9     -       -         -         -                                  -         0       0       0  "
+        "      -  -",
     ],
 }
 

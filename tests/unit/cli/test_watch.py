@@ -18,10 +18,14 @@ from plumbline.v1.topology_pb2 import (
     EVENT_KIND_CHANGED_BY_HAND,
     EVENT_KIND_ROLLOUT,
     EVENT_KIND_SPEC_CHANGED,
+    EVENT_KIND_THIRD_PARTY,
     EVENT_KIND_WARNING,
     NODE_KIND_PROCESS,
     ROLLOUT_STATE_BEGUN,
     ROLLOUT_STATE_STUCK,
+    THIRD_PARTY_STATE_FAILING,
+    THIRD_PARTY_STATE_NEW,
+    THIRD_PARTY_STATE_SLOW,
     Bookmark,
     Change,
     Delta,
@@ -32,6 +36,7 @@ from plumbline.v1.topology_pb2 import (
     Position,
     Restart,
     SnapshotPart,
+    ThirdPartyChange,
     Topology,
     WatchTopologyResponse,
 )
@@ -182,6 +187,30 @@ def test_what_happened_to_a_workload_in_lines_for_people(served: Served, started
         "03:09:05  ~ spec_changed shop/deployment/web  replicas 1 -> 2\n",
         "03:09:05  ! warning    shop/deployment/web  BackOff at pod/web-1 (3 times): tries\\nagain\n",
         "03:09:05  ! warning    node/n1  Rebooted at node/n1: \n",
+    ]
+
+
+def test_what_became_of_a_third_party(served: Served, started: Start) -> None:
+    process = started("watch", "--aggregator", served.address)
+    served.events.put(snapshot(served.topology, 7))
+    clients = [f"alpha/{name}" for name in "abcdefg"]
+    failing = ThirdPartyChange(
+        state=THIRD_PARTY_STATE_FAILING, affected=clients, more_affected=3, attempts=9, failures=7,
+        reasons={"refused": 5, "tls": 2},
+    )  # fmt: skip
+    slow = ThirdPartyChange(state=THIRD_PARTY_STATE_SLOW, affected=clients[:1], attempts=9, usual_ms=10, now_ms=81.25)
+    new = ThirdPartyChange(state=THIRD_PARTY_STATE_NEW, affected=clients[:2])
+    for number, change in enumerate((failing, slow, new)):
+        change.since.FromJsonString("2026-01-02T03:04:05Z")
+        served.events.put(
+            delta(8 + number, happened(kind=EVENT_KIND_THIRD_PARTY, node="api.pay.test", third_party=change))
+        )
+    assert process.stdout
+    assert [process.stdout.readline() for _ in range(3)] == [
+        "03:09:05  ! third_party api.pay.test  failing since 03:04:05: 7 of 9 failed (5 refused, 2 tls)"
+        "  for alpha/a, alpha/b, alpha/c, alpha/d, alpha/e and 5 more\n",
+        "03:09:05  ! third_party api.pay.test  slow since 03:04:05: 81.2 ms, usually 10.0  for alpha/a\n",
+        "03:09:05  ! third_party api.pay.test  new since 03:04:05  for alpha/a, alpha/b\n",
     ]
 
 

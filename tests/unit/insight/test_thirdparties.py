@@ -1,5 +1,6 @@
 """Whose third parties are, and the sums of all that is one's own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.insight import ask
 from aggregator.insight.case import Case, Verdict
+from aggregator.insight.standing import Standing, Word
 from aggregator.insight.vendors import MOST_NAMES
 from aggregator.resolve.vendors import Vendor, Vendors
 from tests.builders import at, call, case, external, lookup, opaque, third_party, unit
@@ -104,6 +106,43 @@ def test_by_vendor_every_number_is_the_sum_of_all_calls() -> None:
     assert [one["id"] for one in cloud["dependants"]] == ["alpha/cart", "alpha/web"]
     assert cloud["names"] == ["api.cloud.test", "shop.db.eu.cloud.test"]
     assert cloud["first_seen"] == "1970-01-01T00:08:20.000Z"
+
+
+def standing(third: str, word: Word, since: float, **doing: tuple[Word, int]) -> Standing:
+    clients = {f"alpha/{client}": one for client, one in doing.items()}
+    return Standing(third, third, word, int(since * 1e9), 10**9, int(since * 1e9), clients, frozenset(clients))
+
+
+def test_each_says_how_it_is_since_when_and_for_whom() -> None:
+    standings = {
+        "api.bank.test": standing("api.bank.test", Word.FAILING, 1000, web=(Word.FAILING, 1000 * 10**9)),
+        "was.bank.test": standing("was.bank.test", Word.GONE, 2000, web=(Word.USUAL, 10**9)),
+        "old.bank.test": standing("old.bank.test", Word.GONE, 500),
+        "quiet.bank.test": standing("quiet.bank.test", Word.USUAL, 500),
+    }
+    answer = ask(replace(shop(), standings=standings), "thirdparties").content
+    found = {row["id"]: row for row in answer["third_parties"]}
+    assert set(found) == set(rows(shop(), "thirdparties", "third_parties"))
+    bank = found["api.bank.test"]
+    assert (bank["state"], bank["since"]) == ("failing", "1970-01-01T00:16:40.000Z")
+    told = {one["id"]: (one["state"], one["since"]) for one in bank["dependants"]}
+    assert told == {"alpha/cart": (None, None), "alpha/web": ("failing", "1970-01-01T00:16:40.000Z")}
+    assert (found["api.cloud.test"]["state"], found["api.cloud.test"]["since"]) == (None, None)
+    assert answer["gone"] == [
+        {"id": "was.bank.test", "since": "1970-01-01T00:33:20.000Z", "dependants": ["alpha/web"]},
+        {"id": "old.bank.test", "since": "1970-01-01T00:08:20.000Z", "dependants": []},
+    ]
+
+
+def test_one_that_was_called_once_and_is_now_only_looked_up_in_vain_is_there() -> None:
+    """The resolver died, and the window has gone by since anybody could call it."""
+    failing = lookup("alpha/web", "192.0.2.53", failed_lookups=[pb.FailedLookups(name="api.bank.test", unanswered=4)])
+    seen = case(unit("web"), external("192.0.2.53"), failing)
+    assert ask(seen, "thirdparties").content["third_parties"] == []
+    known = {"api.bank.test": standing("api.bank.test", Word.FAILING, 1000, web=(Word.FAILING, 1000 * 10**9))}
+    (row,) = ask(replace(seen, standings=known), "thirdparties").content["third_parties"]
+    assert (row["id"], row["state"], row["dns_failures"], row["availability"]) == ("api.bank.test", "failing", 4, 0.0)
+    assert (row["first_seen"], row["last_seen"]) == ("1970-01-01T00:00:01.000Z", "1970-01-01T00:16:40.000Z")
 
 
 def test_connects_of_several_have_the_mean_of_all_connections() -> None:

@@ -1,0 +1,115 @@
+"""What was called outside since somebody looked last, and what could not be looked up: each row that came, once.
+
+No I/O and no clock of its own.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from plumbline.v1 import flow_pb2 as flow
+from plumbline.v1 import topology_pb2 as pb
+
+from aggregator.held import Held, Looks
+from aggregator.records import CLIENT, End
+from aggregator.resolve.settling import likely
+from aggregator.steps import Step
+from aggregator.topology.columns import RequestRows, Rows, joined
+from aggregator.topology.flows import Flows, Texts
+from aggregator.topology.graph import edges_of, messages_of, nodes_of
+from aggregator.topology.lookups import IPV4, IPV6
+
+Bools = npt.NDArray[np.bool_]
+# More rows than this at once are not looked at: they are of an agent that was away, and tell of long ago.
+_MOST_ROWS: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A graph of that time alone; on which hosts each client is; and the hosts of which nothing is heard now. `known`,
+    when it is asked first: ids of all outside that anybody was ever seen to call."""
+
+    topology: pb.Topology = field(default_factory=pb.Topology)
+    hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None
+
+
+Steps: TypeAlias = Generator[Step, None, Came]
+
+
+class Outside:
+    """Begins with what comes after it was first asked."""
+
+    def __init__(self, held: Held, looks: Looks, retention_ns: int) -> None:
+        self._held = held
+        self._looks = looks
+        self._retention_ns = retention_ns
+        self._sealed: int | None = None
+        self._is_third = np.empty(0, np.bool_)  # of each end
+        self._asks_ipv4 = np.empty(0, np.bool_)  # of each flow
+
+    def steps(self, now_ns: int) -> Steps:
+        """Begins ALONE."""
+        looks = self._looks
+        before, (self._sealed, parts) = self._sealed, self._held.hot.came(self._sealed or 0)
+        silent = self._silent(now_ns)
+        if before is None:
+            return Came(silent=silent, known=frozenset(self._held.first_seen.called_outside()))
+        rows = joined(parts)
+        if not len(rows) or len(rows) > _MOST_ROWS:
+            return Came(silent=silent)
+        rows, _ = looks.settler.pinned(rows, looks.resolved(now_ns), now_ns, keep=False)
+        resolved, flows = looks.flows(now_ns)
+        looks.name_hosts(rows.requests, flows)
+        rows, texts = self._chosen(rows, flows, looks.texts()), looks.texts()
+        background, coverage = looks.background(now_ns), looks.coverage()
+        hosts = self._hosts(rows, flows)
+        yield Step.BESIDE
+        rows = likely(rows, resolved, coverage, now_ns)
+        edges, ends = edges_of(rows, flows, texts, background, whole=False)
+        nodes = nodes_of(edges, ends, {}, (), {})
+        return Came(pb.Topology(nodes=nodes, edges=messages_of(edges).values()), hosts, silent)
+
+    def _chosen(self, rows: Rows, flows: Flows, texts: Texts) -> Rows:
+        """What clients did with third parties, and asked resolvers and proxies for."""
+        self._know(flows.ends)
+        goes_out = flows.outside | ((flows.target >= 0) & self._is_third[flows.target])
+        goes_out &= flows.facts.role == CLIENT
+        requests = rows.requests
+        passed_on = texts.is_target[requests.key("host")] & (flows.facts.role[requests.flow] == CLIENT)
+        asked = (requests.key("protocol") == flow.PROTOCOL_DNS) & (flows.facts.role[requests.flow] == CLIENT)
+        chosen = (goes_out[requests.flow] | asked | passed_on) & ~(asked & self._is_second(requests, asked, flows))
+        return Rows(rows.flows.take(goes_out[rows.flows.flow]), requests.take(chosen))
+
+    def _know(self, ends: Sequence[End]) -> None:
+        more = [end.kind == pb.NODE_KIND_THIRD_PARTY for end in ends[len(self._is_third) :]]
+        self._is_third = np.concatenate([self._is_third, np.array(more, np.bool_)])
+
+    def _is_second(self, requests: RequestRows, asked: Bools, flows: Flows) -> Bools:
+        """Questions for IPv6 of who asks for IPv4 too: that nobody answered one is told long after the other was."""
+        both = np.zeros(len(flows.target), np.bool_)
+        both[: len(self._asks_ipv4)] = self._asks_ipv4
+        both[requests.flow[asked & (requests.key("kind") == IPV4)]] = True
+        self._asks_ipv4 = both
+        second: Bools = (requests.key("kind") == IPV6) & both[requests.flow]
+        return second
+
+    def _hosts(self, rows: Rows, flows: Flows) -> Mapping[str, frozenset[str]]:
+        """By client."""
+        found: dict[str, set[str]] = {}
+        which = np.unique(np.concatenate([rows.flows.flow, rows.requests.flow]))
+        of_endpoint, names = self._looks.endpoint_hosts(), self._held.tables.hosts.values
+        for source, host in set(
+            zip(flows.source[which].tolist(), of_endpoint[flows.facts.endpoint[which]].tolist(), strict=True)
+        ):
+            found.setdefault(flows.ends[source].id, set()).add("/".join(names[host]))
+        return {client: frozenset(some) for client, some in found.items()}
+
+    def _silent(self, now_ns: int) -> frozenset[str]:
+        """Those that may come back."""
+        hosts, names = self._held.coverage.items(), self._held.tables.hosts.values
+        quiet = (host for host, one in hosts if one.is_stale(now_ns) and not one.is_gone(now_ns, self._retention_ns))
+        return frozenset("/".join(names[host]) for host in quiet)
