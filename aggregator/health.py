@@ -1,11 +1,12 @@
 """How third parties do, looked at all the time: what became of them is told to who watches, and kept.
 
-Used from the event loop's thread.
+Used from the event loop's thread; what is found out of it, in another one.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from plumbline.v1 import topology_pb2 as pb
@@ -34,62 +35,70 @@ class Health:
         self._live = live
         self._on_fault = on_fault
         self._states: States | None = None
+        self._standings: Mapping[str, Standing] = {}
         self._looked_ns = time.time_ns()
         self._untold: list[pb.Event] = []
-        self.faults = 0
+        self.faults = self.left_out = 0
 
     @property
     def counts(self) -> tuple[int, int]:
         """Clients of third parties that are followed, and what had to make room."""
         return (len(self._states), self._states.dropped) if self._states else (0, 0)
 
+    def standings(self) -> Mapping[str, Standing]:
+        """As of the last look."""
+        return self._standings
+
     async def run(self) -> None:
         """Until cancelled."""
         share = Share(_MOST_SHARE, _CREDIT_SECONDS)
         while True:
-            began = time.thread_time()
+            spent_seconds = 0.0
             try:
                 spent_seconds = await self.look()
             except JournalFailed:
-                spent_seconds = 0.0  # it is told where agents report; what was not kept is told later
+                pass  # it is told where agents report; what was not kept is told later
             except Exception as error:  # noqa: BLE001 - the graph is there all the same
-                spent_seconds = 0.0
                 self.faults += 1
                 self._on_fault(error)
-            spent_seconds += time.thread_time() - began
             await asyncio.sleep(max(_LOOK_SECONDS, share.pause(spent_seconds, time.monotonic())))
 
     async def look(self) -> float:
-        """Returns the CPU seconds that other threads took for it. Raises JournalFailed."""
+        """Returns the CPU seconds that it took. Raises JournalFailed."""
         came, spent_seconds = await self._live.making.outside()
-        since_ns, self._looked_ns = self._looked_ns, time.time_ns()
-        if came.known is not None:
-            await self._begin(came.known)
-        elif self._states is not None:
-            self._judge(self._states, came, Look(since_ns, self._looked_ns))
+        self.left_out += came.left_out
+        look = Look(self._looked_ns, time.time_ns())
+        self._looked_ns = look.now_ns
+        # Readers and agents wait for this thread.
+        if self._states is not None and came.known is None:
+            spent_seconds += await asyncio.to_thread(_timed, partial(self._judge, self._states, came, look))
+        elif self._states is None and came.known is not None:
+            topology = (await self._live.graph()).message
+            spent_seconds += await asyncio.to_thread(_timed, partial(self._begin, came.known, topology, look.now_ns))
         if self._untold:
             await self._live.learn_events(self._untold)
             self._untold = []
         return spent_seconds
 
-    def standings(self) -> Mapping[str, Standing]:
-        return self._states.standings(time.time_ns()) if self._states else {}
-
-    async def _begin(self, known: frozenset[str]) -> None:
+    def _begin(self, known: frozenset[str], topology: pb.Topology, now_ns: int) -> None:
         """With what was called before; nothing of it is new."""
-        if self._states is not None:
-            return
-        now_ns = time.time_ns()
         events = self._live.aside.events.values()
         states = States(now_ns, [*known, *(one.node for one in events if one.kind == pb.EVENT_KIND_THIRD_PARTY)])
         states.recall(became(events), now_ns)
-        topology = (await self._live.graph()).message
         for one in seen(Case(topology), {}):
             states.know(one.third, one.name, [one.client], now_ns, now_ns)
-        self._states = states
+        self._states, self._standings = states, states.standings(now_ns)
 
     def _judge(self, states: States, came: Came, look: Look) -> None:
-        names = states.names() if came.topology.edges else frozenset[str]()
+        names = states.ids() if came.topology.edges else {}
         case = Case(came.topology, self._live.declarations(), names_known=names)
         for one in states.look(look, seen(case, came.hosts), came.silent):
             self._untold.append(event_of(one, look.now_ns))
+        self._standings = states.standings(look.now_ns)
+
+
+def _timed(do: Callable[[], None]) -> float:
+    """The CPU seconds of this thread that it takes."""
+    begun = time.thread_time()
+    do()
+    return time.thread_time() - begun

@@ -194,15 +194,19 @@ class Looks:
     def name_hosts(self, rows: RequestRows, flows: Flows) -> None:
         """Whom these name: after it `texts` knows them."""
         self.resolver.third_parties.refresh()
-        hosts, names = rows.key("host"), self._held.tables.names.values
+        hosts, names, is_target = rows.key("host"), self._held.tables.names.values, self.is_target()
         for host in np.unique(hosts[flows.outside[rows.flow]]).tolist() if flows.outside.any() else ():
             self.resolver.third_parties.named_by_host(names[host].text)
-        known = self._is_target
-        more = [name.kind == flow.NAME_KIND_TARGET for name in names[len(known) :]]
-        self._is_target = np.concatenate([known, np.array(more, np.bool_)])
-        at = np.flatnonzero(self._is_target[hosts])
+        at = np.flatnonzero(is_target[hosts])
         for one, host in set(zip(rows.flow[at].tolist(), hosts[at].tolist(), strict=True)):
             self.resolver.third_parties.note_proxy(one, names[host].text, int(flows.target[one]))
+
+    def is_target(self) -> npt.NDArray[np.bool_]:
+        """Of each name, whether a request's target said it."""
+        known = self._is_target
+        more = [name.kind == flow.NAME_KIND_TARGET for name in self._held.tables.names.values[len(known) :]]
+        self._is_target = np.concatenate([known, np.array(more, np.bool_)]) if more else known
+        return self._is_target
 
     def texts(self) -> Texts:
         """From any thread."""

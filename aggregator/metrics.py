@@ -103,6 +103,7 @@ def _of_health(health: Health) -> Iterator[Metric]:
     meaning = "Clients of third parties of which it is known how those do for them."
     yield GaugeMetricFamily(f"{prefix}_followed", meaning, value=followed)
     yield CounterMetricFamily(f"{prefix}_forgotten", "What had to make room among them.", value=dropped)
+    yield CounterMetricFamily(f"{prefix}_left_out", "Rows that were too many to be looked at.", value=health.left_out)
     yield CounterMetricFamily(f"{prefix}_faults", "Faults of our own in looking at them.", value=health.faults)
 
 

@@ -17,23 +17,25 @@ from aggregator.records import CLIENT, End
 from aggregator.resolve.settling import likely
 from aggregator.steps import Step
 from aggregator.topology.columns import RequestRows, Rows, joined
-from aggregator.topology.flows import Flows, Texts
+from aggregator.topology.flows import Flows
 from aggregator.topology.graph import edges_of, messages_of, nodes_of
 from aggregator.topology.lookups import IPV4, IPV6
 
 Bools = npt.NDArray[np.bool_]
-# More rows than this at once are not looked at: they are of an agent that was away, and tell of long ago.
-_MOST_ROWS: Final = 200_000
+# More rows than this at once are not looked at: they are of agents that were away, and tell of long ago.
+MOST_ROWS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A graph of that time alone; on which hosts each client is; and the hosts of which nothing is heard now. `known`,
-    when it is asked first: ids of all outside that anybody was ever seen to call."""
+    """A graph of that time alone; on which hosts each client is; and the hosts of which nothing is heard now.
+    `left_out`: rows that were too many. `known`, when it is asked first: ids of all outside that anybody was ever seen
+    to call."""
 
     topology: pb.Topology = field(default_factory=pb.Topology)
     hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
+    left_out: int = 0
     known: frozenset[str] | None = None
 
 
@@ -58,14 +60,16 @@ class Outside:
         silent = self._silent(now_ns)
         if before is None:
             return Came(silent=silent, known=frozenset(self._held.first_seen.called_outside()))
-        rows = joined(parts)
-        if not len(rows) or len(rows) > _MOST_ROWS:
-            return Came(silent=silent)
-        rows, _ = looks.settler.pinned(rows, looks.resolved(now_ns), now_ns, keep=False)
         resolved, flows = looks.flows(now_ns)
+        rows = self._chosen(joined(parts), flows, resolved.moved)
+        if not len(rows) or len(rows) > MOST_ROWS:
+            return Came(silent=silent, left_out=len(rows))
+        if resolved.moved.any():
+            rows, _ = looks.settler.pinned(rows, resolved, now_ns, keep=False)
+            resolved, flows = looks.flows(now_ns)
+            rows = self._chosen(rows, flows, np.zeros(len(resolved.moved), np.bool_))
         looks.name_hosts(rows.requests, flows)
-        rows, texts = self._chosen(rows, flows, looks.texts()), looks.texts()
-        background, coverage = looks.background(now_ns), looks.coverage()
+        background, coverage, texts = looks.background(now_ns), looks.coverage(), looks.texts()
         hosts = self._hosts(rows, flows)
         yield Step.BESIDE
         rows = likely(rows, resolved, coverage, now_ns)
@@ -73,14 +77,17 @@ class Outside:
         nodes = nodes_of(edges, ends, {}, (), {})
         return Came(pb.Topology(nodes=nodes, edges=messages_of(edges).values()), hosts, silent)
 
-    def _chosen(self, rows: Rows, flows: Flows, texts: Texts) -> Rows:
-        """What clients did with third parties, and asked resolvers and proxies for."""
+    def _chosen(self, rows: Rows, flows: Flows, moved: Bools) -> Rows:
+        """What clients did with third parties, and asked resolvers and proxies for; and what is of flows that may have
+        gone to several, of which each row tells by itself."""
         self._know(flows.ends)
         goes_out = flows.outside | ((flows.target >= 0) & self._is_third[flows.target])
+        goes_out[: len(moved)] |= moved
         goes_out &= flows.facts.role == CLIENT
         requests = rows.requests
-        passed_on = texts.is_target[requests.key("host")] & (flows.facts.role[requests.flow] == CLIENT)
-        asked = (requests.key("protocol") == flow.PROTOCOL_DNS) & (flows.facts.role[requests.flow] == CLIENT)
+        is_client = flows.facts.role[requests.flow] == CLIENT
+        asked = (requests.key("protocol") == flow.PROTOCOL_DNS) & is_client
+        passed_on = self._looks.is_target()[requests.key("host")] & is_client
         chosen = (goes_out[requests.flow] | asked | passed_on) & ~(asked & self._is_second(requests, asked, flows))
         return Rows(rows.flows.take(goes_out[rows.flows.flow]), requests.take(chosen))
 

@@ -55,14 +55,14 @@ class Answer:
 class Case:
     """What was seen in one window (background edges included), what is declared, and whose outside names are.
 
-    `standings`: how third parties are, by id; `names_known`: of those that were called before.
+    `standings`: how third parties are, by id; `names_known`: ids of those that were called before, by name.
     """
 
     topology: Topology
     declarations: Declarations = field(default_factory=Declarations)
     vendors: Vendors = field(default_factory=Vendors)
     standings: Mapping[str, Standing] = field(default_factory=dict)
-    names_known: frozenset[str] = frozenset()
+    names_known: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:

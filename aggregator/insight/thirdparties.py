@@ -52,7 +52,8 @@ def _out_of_sight(case: Case) -> list[Node]:
     before = {host_name(one.name): one for one in case.standings.values()}
     found = []
     for name in sorted(case.failed_lookups.keys() - here):
-        node = Node(id=name, kind=NODE_KIND_THIRD_PARTY, name=name, name_source="dns")
+        third = case.names_known.get(name, name)
+        node = Node(id=third, kind=NODE_KIND_THIRD_PARTY, name=name, name_source="dns")
         if one := before.get(name):
             node.id = one.third
             node.first_seen.FromNanoseconds(one.first_ns)

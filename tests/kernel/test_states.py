@@ -1,6 +1,7 @@
 """What becomes of third parties under real faults: told to who watches, once, with since when and for whom."""
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -101,7 +102,8 @@ def test_faults_are_told_once_with_since_when_and_for_whom(town: Town) -> None:
     assert told[PAY, "slow"]["usual_ms"] < 50 < 140 < told[PAY, "slow"]["now_ms"]
     lookups.end()
     # What the resolver says it refused, the client could not look up.
-    town.cluster.resolver.programs[0].end()
+    town.cluster.resolver.programs[0].tell(signal.SIGUSR1)
+    wait_until(town.cluster.resolver_counts.exists, "the resolver tells")
     refused = refused_lookups(town.cluster.resolver_counts, town.till.ipv4)
     wait_until(lambda: town.rows()[BANK]["dns_failures"] == refused, f"{refused} look-ups failed", 10)
     rows = town.rows()
@@ -109,3 +111,24 @@ def test_faults_are_told_once_with_since_when_and_for_whom(town: Town) -> None:
     assert rows[BANK]["dns_reasons"] == {"refused": refused} and rows[PAY]["dns_failures"] == 0
     assert 0 < rows[PAY]["connect_ms"]["mean"] < 50
     assert [(one["id"], one["state"]) for one in rows[MAIL]["dependants"]] == [(town.cart.node_id, "failing")]
+
+
+def test_after_a_restart_they_go_on_and_who_comes_then_is_new(town: Town) -> None:
+    before = town.states()
+    town.product.aggregator.end(timeout_seconds=15)
+    town.product.start_aggregator()
+    town.product.await_ready()
+    town.till.start("patron", patron(f"{FRESH}:{PORT}", "/"))
+    wait_until(lambda: (FRESH, "new") in town.events(), "it is told", 20)
+    assert town.events()[FRESH, "new"]["affected"] == [town.till.node_id]
+    assert set(town.events()) - {(FRESH, "new")} == {(PAY, "slow"), (MAIL, "failing"), (BANK, "failing")}
+    assert town.states() == {**before, FRESH: "new"}
+
+
+def test_a_resolver_that_is_dead_is_seen_in_who_cannot_be_looked_up(town: Town) -> None:
+    """And nobody calls them any more."""
+    town.cluster.resolver.programs[0].end()
+    wait_until(lambda: (FRESH, "failing") in town.events(), "it is told", 40)
+    assert set(town.events()[FRESH, "failing"]["reasons"]) == {"dns"}
+    row = town.rows()[FRESH]
+    assert row["state"] == "failing" and row["dns_reasons"].keys() == {"unanswered"}

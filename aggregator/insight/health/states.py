@@ -116,8 +116,9 @@ class States:
         self._make_room()
         return became + list(self._gone(look.now_ns, frozenset(silent)))
 
-    def names(self) -> frozenset[str]:
-        return frozenset(one.name for one in self._thirds.values())
+    def ids(self) -> dict[str, str]:
+        """By name."""
+        return {one.name: third for third, one in self._thirds.items()}
 
     def standings(self, now_ns: int) -> dict[str, Standing]:
         return {third: one.standing(third, now_ns) for third, one in self._thirds.items()}
@@ -127,6 +128,7 @@ class States:
         if one is None:
             one = self._thirds[third] = Third(some[0].name, look.since_ns, look.now_ns)
         clients = tuple(sorted(each.client for each in some))
+        one.name = some[0].name
         one.longest_gap_ns = max(one.longest_gap_ns, look.now_ns - one.last_ns)
         one.last_ns = look.now_ns
         self._thirds.move_to_end(third)

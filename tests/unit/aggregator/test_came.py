@@ -6,6 +6,7 @@ import pytest
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
+from aggregator import outside as room
 from aggregator.outside import Came
 from aggregator.steps import at_once
 from aggregator.topology.lookups import IPV4, IPV6
@@ -102,3 +103,14 @@ def test_a_host_that_is_silent_is_named(stage: Stage) -> None:
     assert stage.came(stage.alpha, beta).silent == frozenset()
     stage.second += 100
     assert stage.came().silent == {"default/beta"}
+
+
+def test_rows_beyond_the_bound_are_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MOST_ROWS", 3)
+    web = stage.alpha.unit("web")
+    stage.alpha.calls(web, "10.0.0.2", 80, 9)
+    stage.alpha.calls(web, PAY_ADDRESS, 443, 3, said=PAY)
+    assert (requests(came := stage.came()), came.left_out) == ({("alpha/web", PAY): 3}, 0)
+    for number in range(2):
+        stage.alpha.calls(web, PAY_ADDRESS, 443, 3, said=f"n{number}.example")
+    assert (requests(came := stage.came()), came.left_out) == ({}, 4)

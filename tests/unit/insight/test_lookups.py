@@ -1,5 +1,6 @@
 """Look-ups that failed: whose, of what, and what makes none."""
 
+from dataclasses import replace
 from typing import Any
 
 from plumbline.v1 import topology_pb2 as pb
@@ -90,3 +91,10 @@ def test_by_vendor_they_add_up() -> None:
     seen = case(unit("web"), external(RESOLVER), *parts, failing)
     found = {row["id"]: row["dns_failures"] for row in ask(seen, "vendors").content["vendors"]}
     assert sum(found.values()) == 3
+
+
+def test_one_that_was_called_before_is_the_same_one() -> None:
+    """Also where its id is not its name: of another cluster."""
+    seen = case(unit("web"), external(RESOLVER), asks("web", failed(BANK, unanswered=2)))
+    found = ask(replace(seen, names_known={BANK: f"east:{BANK}"}), "thirdparties").content["third_parties"]
+    assert [(row["id"], row["dns_failures"]) for row in found] == [(f"east:{BANK}", 2)]
