@@ -33,21 +33,27 @@ static __always_inline void turn_ended(struct connection *c, struct flow_counts 
   count_request(generation, &turn, latency_ns);
 }
 
-static __always_inline void count_packet(struct flow_counts *counts, u32 egress, u32 bytes) {
-  if (egress) {
-    lock_xadd(&counts->bytes_sent, bytes);
-    lock_xadd(&counts->packets_sent, 1);
-  } else {
-    lock_xadd(&counts->bytes_received, bytes);
-    lock_xadd(&counts->packets_received, 1);
-  }
+static __always_inline void count_bytes(struct flow_counts *counts, u32 egress, u64 bytes, u32 parsed) {
+  if (egress && parsed)
+    lock_xadd(&counts->parsed_sent, bytes);
+  else if (egress)
+    lock_xadd(&counts->unparsed_sent, bytes);
+  else if (parsed)
+    lock_xadd(&counts->parsed_received, bytes);
+  else
+    lock_xadd(&counts->unparsed_received, bytes);
 }
 
-static __always_inline void count_parsed(struct flow_counts *counts, u32 egress, u32 bytes) {
+static __always_inline void count_packet(struct flow_counts *counts, u32 egress, u32 bytes, u32 parsed) {
+  count_bytes(counts, egress, bytes, parsed);
   if (egress)
-    lock_xadd(&counts->parsed_sent, bytes);
+    lock_xadd(&counts->packets_sent, 1);
   else
-    lock_xadd(&counts->parsed_received, bytes);
+    lock_xadd(&counts->packets_received, 1);
+}
+
+static __always_inline u32 is_parsed(struct connection *c) {
+  return c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS;
 }
 
 static __always_inline void note_protocol(struct flow_counts *counts, u32 protocol) {
@@ -57,18 +63,14 @@ static __always_inline void note_protocol(struct flow_counts *counts, u32 protoc
 }
 
 static __always_inline void count_received(struct connection *c, struct flow_counts *counts, u64 bytes) {
-  lock_xadd(&counts->bytes_received, bytes);
+  count_bytes(counts, 0, bytes, is_parsed(c));
   c->received_bytes += bytes;
-  if (c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS)
-    lock_xadd(&counts->parsed_received, bytes);
 }
 
 static __always_inline void count_segment(struct connection *c, struct flow_counts *counts, u32 egress, u32 fresh) {
-  count_packet(counts, egress, fresh);
+  count_packet(counts, egress, fresh, is_parsed(c));
   if (!egress)
     c->received_bytes += fresh;
-  if (c->protocol == PROTOCOL_HTTP || c->protocol == PROTOCOL_DNS)
-    count_parsed(counts, egress, fresh);
   if (c->confirmed)
     note_protocol(counts, c->protocol);
 }
@@ -91,7 +93,7 @@ static __always_inline void count_unsaid(struct connection *c, struct flow_count
     count_connect(c, generation);
   }
   if (c->unsaid_packets) {
-    lock_xadd(&counts->bytes_sent, c->unsaid_bytes);
+    lock_xadd(&counts->unparsed_sent, c->unsaid_bytes);
     lock_xadd(&counts->packets_sent, c->unsaid_packets);
   }
   if (c->unsaid_retransmits)

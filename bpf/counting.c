@@ -36,7 +36,29 @@ static __always_inline int generation_of(struct control *settings) {
   return settings->generation & 1;
 }
 
+static __always_inline u32 place_of(int generation, u64 flow) {
+  return generation * FLOW_PLACES + (flow & FLOW_PLACES - 1);
+}
+
+/* A flow that is new takes its place for both generations, unless another has it. */
+static __always_inline void take_place(u64 flow) {
+  u32 place = place_of(0, flow);
+  if (places.insert(&place, &flow))
+    return;
+  #pragma unroll
+  for (int generation = 0; generation < 2; generation++) {
+    u32 at = place_of(generation, flow);
+    struct placed_counts *placed = placed_counts.lookup(&at);
+    if (placed)
+      placed->flow = flow;
+  }
+}
+
 static __always_inline struct flow_counts *counts_of(int generation, u64 flow) {
+  u32 place = place_of(generation, flow);
+  struct placed_counts *placed = placed_counts.lookup(&place);
+  if (placed && placed->flow == flow)
+    return &placed->counts;
   void *half = flow_counts.lookup(&generation);
   struct flow_counts *counts = half ? bpf_map_lookup_elem(half, &flow) : 0;
   if (!RARE(!counts) || !half)
@@ -120,6 +142,7 @@ static __always_inline u64 flow_id(struct flow *flow, struct control *settings, 
     return FLOW_OTHER;
   }
   lock_xadd(taken, 1);
+  take_place(id);
   announce_flow(id, flow, process_id);
   return id;
 }

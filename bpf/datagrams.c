@@ -93,9 +93,9 @@ static __always_inline void on_datagram(struct __sk_buff *skb, struct bpf_sock *
   struct flow_counts *counts = counts_of(generation_of(s), d->flow);
   if (!counts)
     return;
-  count_packet(counts, egress, p.payload_length);
-  if (p.peer_port == 53 || p.local_port == 53) {
-    count_parsed(counts, egress, p.payload_length);
+  u32 is_dns = p.peer_port == 53 || p.local_port == 53;
+  count_packet(counts, egress, p.payload_length, is_dns);
+  if (is_dns) {
     note_protocol(counts, PROTOCOL_DNS);
     call_dns(skb, &p, role, p.peer_port | mix(p.peer_address[0], p.peer_address[1]) >> 48 << 16);
   }

@@ -5,6 +5,7 @@
 
 #define MAX_FLOWS 65536
 #define MAX_FLOW_COUNTS 32768
+#define FLOW_PLACES 8192   /* in each half */
 #define MAX_REQUEST_ROWS 65536
 #define MAX_NAMES 32768
 #define MAX_SHARES 16384
@@ -155,6 +156,16 @@ BPF_HASH(flows, u64, struct flow, MAX_FLOWS);
  * that the kernel does not write. Full: see flow_counts_as_other, rows_as_other, request_rows_full. */
 BPF_HASH(flow_counts_0, u64, struct flow_counts, MAX_FLOW_COUNTS);
 BPF_HASH(flow_counts_1, u64, struct flow_counts, MAX_FLOW_COUNTS);
+
+/* The same for most flows, at a place that follows from the flow's id: half of them are of generation 0. A flow whose place
+ * another has is in the hash for its life. Written by the kernel, read and set to zero by the agent in the half that the
+ * kernel does not write. */
+BPF_F_TABLE("array", u32, struct placed_counts, placed_counts, 2 * FLOW_PLACES, BPF_F_MMAPABLE);
+
+/* place -> the flow that has it. Inserted by the kernel when a flow is first seen; deleted by the agent once the flow is
+ * forgotten and both halves have been drained since. */
+BPF_HASH(places, u32, u64, FLOW_PLACES);
+
 BPF_HASH(request_rows_0, struct request, struct request_counts, MAX_REQUEST_ROWS);
 BPF_HASH(request_rows_1, struct request, struct request_counts, MAX_REQUEST_ROWS);
 BPF_ARRAY_OF_MAPS(flow_counts, "flow_counts_0", 2);

@@ -108,11 +108,12 @@ struct flow {
 };
 
 /* Two CPUs add to the row of one flow, one what is sent and the other what is received: each has a line of the cache
- * of its own. A row lies 56 bytes behind the start of a line, so the first word is in the line that a look-up reads. */
+ * of its own. A row lies 56 bytes behind the start of a line, so the first word is in the line that a look-up reads.
+ * A byte is either parsed or unparsed. */
 struct flow_counts {
   u64 protocols;
 
-  u64 bytes_sent;
+  u64 unparsed_sent;
   u64 packets_sent;
   u64 parsed_sent;
   u64 connections;
@@ -123,7 +124,7 @@ struct flow_counts {
   u32 reset;
   u32 adopted;
 
-  u64 bytes_received;
+  u64 unparsed_received;
   u64 packets_received;
   u64 parsed_received;
   u64 rtt_sum_us;
@@ -134,6 +135,13 @@ struct flow_counts {
 };
 
 enum tcp_kind { TCP_TURN, TCP_CONNECT };   /* what a row of PROTOCOL_TCP is */
+
+/* A place for a flow's counters, in an array that a program run looks into without a call. */
+struct placed_counts {
+  u64 flow;                /* whose they are; 0: nobody's */
+  u64 reserved[6];         /* so that the counters lie as in a hash */
+  struct flow_counts counts;
+};
 
 /* The latency bucket is part of the key: a histogram costs rows for the buckets that occur, and a
  * request costs one update. */

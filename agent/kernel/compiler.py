@@ -20,6 +20,8 @@ KEPT = (
     "request_rows_0",
     "request_rows_1",
     "flow_counts",
+    "placed_counts",
+    "places",
     "names",
     "shares",
     "inside",

@@ -7,12 +7,18 @@ from agent.kernel.maps import Rows
 from agent.records import FLOW_OTHER
 
 COUNTS = [name for name in columns.FLOW_TYPES if name not in ("bucket", "flow")]
+_OF_TWO = {
+    "bytes_sent": ("parsed_sent", "unparsed_sent"),
+    "bytes_received": ("parsed_received", "unparsed_received"),
+    "parsed_bytes": ("parsed_sent", "parsed_received"),
+}
 _REQUEST_KEYS = [name for name in columns.REQUEST_TYPES if name not in ("bucket", "count", "sum_ns")]
 
 
 def flow_columns(keys: Rows, values: Rows) -> columns.Columns:
-    counts = {name: values[name].astype(columns.FLOW_TYPES[name]) for name in COUNTS if name != "parsed_bytes"}
-    return {"flow": keys, **counts, "parsed_bytes": values["parsed_sent"] + values["parsed_received"]}
+    sums = {name: values[one] + values[other] for name, (one, other) in _OF_TWO.items()}
+    counts = {name: (sums if name in sums else values)[name].astype(columns.FLOW_TYPES[name]) for name in COUNTS}
+    return {"flow": keys, **counts}
 
 
 def request_columns(keys: Rows, values: Rows) -> columns.Columns:

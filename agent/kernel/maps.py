@@ -10,6 +10,7 @@ import signal
 import struct
 from collections.abc import Callable
 from functools import cache
+from mmap import mmap
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -130,6 +131,10 @@ class Map:
             values.append(batch_values[: count.value])
             start = position.ctypes.data
         return np.concatenate(keys), np.concatenate(values)
+
+    def shared(self, rows: int) -> Rows:
+        """An array's rows where they are: to be read and written without a call. Only of an array made for that."""
+        return np.frombuffer(mmap(self.descriptor, rows * self.value.itemsize), self.value)
 
     def memory_bytes(self) -> int:
         """What the kernel charges for the map, from its descriptor's page in /proc."""

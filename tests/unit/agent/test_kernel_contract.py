@@ -7,7 +7,7 @@ import pytest
 from plumbline.v1 import columns, flow_pb2
 
 from agent import budgets, records
-from agent.kernel import announcements, counted, shares, source, sources
+from agent.kernel import announcements, counted, placed, shares, source, sources
 
 TYPES = (sources.SOURCES / "types.h").read_text()
 HTTP = (sources.SOURCES / "protocols" / "http" / "state.c").read_text()
@@ -41,6 +41,7 @@ def test_what_has_a_twin_in_python_has_its_number() -> None:
     assert f"#define FLOW_OTHER {records.FLOW_OTHER}" in maps
     for name in ("MAX_FLOW_COUNTS", "MAX_REQUEST_ROWS"):
         assert f"#define {name} {getattr(budgets, name)}" in maps
+    assert f"#define FLOW_PLACES {placed.FLOW_PLACES} " in maps
 
 
 def test_methods_are_the_contracts() -> None:
@@ -55,20 +56,23 @@ def test_announcements_have_their_numbers() -> None:
     assert ours == {name: getattr(announcements, name) for name in ours}
 
 
-def test_counters_are_the_contracts_columns_but_for_directions_apart() -> None:
+def test_counters_are_the_contracts_columns_but_for_bytes_by_direction_and_whether_parsed() -> None:
     body = TYPES.split("struct flow_counts {", 1)[1].split("}", 1)[0]
     found = set(re.findall(r"u(?:64|32) (\w+);", body))
-    assert found - {"parsed_sent", "parsed_received"} == set(counted.COUNTS) - {"parsed_bytes"}
+    bytes_of_each = {f"{how}_{way}" for how in ("parsed", "unparsed") for way in ("sent", "received")}
+    assert bytes_of_each <= found
+    assert found - bytes_of_each == set(counted.COUNTS) - {"parsed_bytes", "bytes_sent", "bytes_received"}
 
 
 def test_what_is_sent_and_what_is_received_are_in_lines_of_the_cache_of_their_own() -> None:
-    """Behind 48 bytes of the kernel's and a key of eight; a row with all of it is three lines."""
+    """Behind 48 bytes of the kernel's, or as many of ours, and a key of eight; a row with all of it is three lines."""
     body = TYPES.split("struct flow_counts {", 1)[1].split("}", 1)[0]
     place, lines = 56, {}
     for bits, name, count in re.findall(r"u(\d+) (\w+)(?:\[(\d)\])?;", body):
         lines[name] = place // 64
         place += int(bits) // 8 * int(count or 1)
     assert place == 192
+    assert re.search(r"struct placed_counts \{\s+u64 flow;[^\n]*\s+u64 reserved\[6\];[^\n]*\s+struct flow_counts counts;", TYPES)
     assert {lines[name] for name in lines if name.endswith("_sent")} == {1}
     assert {lines[name] for name in lines if name.endswith("_received")} == {2} and lines["protocols"] == 0
 
