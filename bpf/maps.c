@@ -40,43 +40,52 @@ enum waits {
   WAITS_FOR_HANDSHAKE,
 };
 
-/* What is kept for every TCP socket: small, since it is charged to the agent's memory for each of them. */
+/* A storage begins eight bytes behind the start of a line of the cache. */
+#define BEGINS_A_LINE(_type, _member) \
+  _Static_assert((__builtin_offsetof(_type, _member) + 8) % 64 == 0, #_member " begins no line")
+
+/* What is kept for every TCP socket: small, since it is charged to the agent's memory for each of them. What each packet
+ * looks at lies in one line of the cache. */
 struct connection {
-  u64 flow;                /* 0 until its first packet */
   u64 cgroup_id;
   u64 netns_cookie;
   u64 opened_ns;           /* when its connect began; once it is there, how long that took */
-  u64 turn_start_ns;       /* bytes of the client are on their way, none of the server came back yet; 1 where its time is no matter */
-  u64 received_bytes;      /* counted so far */
   u64 asked_address[2];
   char command[16];
-  u32 process_id;
+
+  u64 flow;                /* 0 until its first packet */
+  u64 turn_start_ns;       /* bytes of the client are on their way, none of the server came back yet; 1 where its time is no matter */
+  u64 received_bytes;      /* counted so far */
   u32 next_out;            /* sequence numbers after the last byte that was counted */
   u32 next_in;
   u32 matters[2];          /* ingress, egress: sequence of the next byte that its parser wants */
-  u16 asked_port;
+  u32 reader;              /* whether a CPU reads the peer's bytes now (ordering.c) */
   u8 role;
   u8 protocol;
   u8 confirmed;            /* a parser has accepted the protocol */
   u8 sequenced;            /* next_out and next_in are set */
-  u8 counted;              /* it is among the flow's connections */
-  u8 ended_by;             /* enum role: who said first that it is over */
-  u8 fin_received;         /* TCP counts a FIN as a byte */
-  u8 adopted;              /* open before the agent */
-  u8 dns_prefix[2];        /* server, client: a message's length came in a segment of its own */
-  u8 turns;                /* that ended, modulo 256 */
+  u8 reading[2];           /* ingress, egress: enum reading */
   u8 gap;                  /* bytes of the peer came out of order: TCP's own count tells */
   u8 early;                /* early bytes are kept */
   u8 first_at_listener;    /* the listener has kept first segments of connections: maybe this one's */
-  u8 reading[2];           /* ingress, egress: enum reading */
-  u16 connect_bucket;      /* of how long its connect took; 0: it is not there yet, or began before the agent */
-  u32 reader;              /* whether a CPU reads the peer's bytes now (ordering.c) */
+  u8 fin_received;         /* TCP counts a FIN as a byte */
   u8 begins_again;         /* at its next segment its HTTP parser starts anew: it is older than the agent */
   u8 waits;                /* enum waits */
-  u16 unsaid_packets;      /* sent, and retransmitted, before it had a flow */
-  u32 unsaid_bytes;
+  u8 turns;                /* that ended, modulo 256 */
+  u8 counted;              /* it is among the flow's connections */
+  u8 ended_by;             /* enum role: who said first that it is over */
+  u8 adopted;              /* open before the agent */
+  u8 dns_prefix[2];        /* server, client: a message's length came in a segment of its own */
+  u16 asked_port;
+
+  u32 process_id;
+  u32 unsaid_bytes;        /* sent, and retransmitted, before it had a flow */
   u32 unsaid_retransmits;
+  u16 unsaid_packets;
+  u16 connect_bucket;      /* of how long its connect took; 0: it is not there yet, or began before the agent */
 };
+BEGINS_A_LINE(struct connection, flow);
+BEGINS_A_LINE(struct connection, process_id);
 SOCKET_STORAGE(connections, struct connection, BPF_F_CLONE);
 
 /* The early bytes of a socket: what is there, as runs of sequence numbers; the bytes lie in pages. Made when

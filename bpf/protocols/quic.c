@@ -186,7 +186,7 @@ int parse_quic(struct __sk_buff *skb) {
   struct flow_counts *counts = counts_of(generation_of(s), d->flow);
   if (!counts)
     return 1;
-  count_packet(counts, egress, p.payload_length);
+  count_packet(counts, egress, p.payload_length, 0);
   if (begins)
     note_protocol(counts, PROTOCOL_QUIC);
   return 1;

@@ -20,6 +20,7 @@ static __always_inline void http_answered(struct connection *c, struct http *htt
     return;
   }
   struct http_request *of = http_slot(http, http->tail);
+  d->slot = http->tail;
   http->tail++;
   if (http->in_turn < HTTP_TRUSTED)
     http->in_turn++;
@@ -55,6 +56,8 @@ static __always_inline void http_asked(struct connection *c, struct http *http, 
   }
   if (http->in_turn >= HTTP_TRUSTED && !http->pipelined)
     http->older = 0;   /* from this request on: nothing else is in flight */
+  if (http->head == http->tail && !http->pipelined)
+    http->head = http->tail = 0;   /* so that this one lies beside them: each line of the cache is a wait for the other CPU */
   struct http_request *slot = http_slot(http, http->head);
   slot->route = d->route;
   slot->host = d->host;

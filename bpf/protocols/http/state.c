@@ -74,12 +74,17 @@ struct http_direction {
   u8 chunked;
   u8 has_length;
   u8 ended;                /* the digits of a chunk's size ended */
+  u8 slot;                 /* where the request of the present answer was */
   u8 window[WINDOW + 32];  /* what a compare of a header's name reads beyond its line */
+  u8 to_the_line[44];
 };
 
+/* Two CPUs read the two directions, and both look at what is between them: it lies in one line of the cache with the first of
+ * the requests in flight, most often the only one. It also is the room behind a window up to which the verifier takes what
+ * is loaded there to reach. */
 struct http {
+  u64 to_the_line[7];
   struct http_direction direction[2];   /* requests, responses */
-  struct http_request in_flight[HTTP_IN_FLIGHT];
   u32 head;
   u32 tail;
   u8 pipelined;
@@ -88,7 +93,11 @@ struct http {
   u8 older;                /* than the agent, and not trusted: nobody knows what was in flight when it was met */
   u8 restarts;             /* so far, because answers did not come in turn */
   u8 reserved[3];
+  struct http_request in_flight[HTTP_IN_FLIGHT];
 };
+BEGINS_A_LINE(struct http, direction[0]);
+BEGINS_A_LINE(struct http, direction[1]);
+BEGINS_A_LINE(struct http, head);
 SOCKET_STORAGE(http_connections, struct http, 0);
 
 #define WORD4(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
@@ -126,7 +135,7 @@ static __always_inline u32 http_begins(u64 first, u32 length) {
 
 static __always_inline struct http_direction *http_direction(struct http *http, u64 index) {
   TRIM_INDEX(index, 1);
-  return (struct http_direction *)((char *)http + index * sizeof(struct http_direction));
+  return (struct http_direction *)((char *)http->direction + index * sizeof(struct http_direction));
 }
 
 static __always_inline struct http_request *http_slot(struct http *http, u64 index) {
