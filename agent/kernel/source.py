@@ -15,9 +15,9 @@ from agent.kernel import handover, shares
 from agent.kernel.announcements import decode, kernel_flow
 from agent.kernel.connecting import Connecting
 from agent.kernel.counted import appended, flow_columns, request_columns, without_zeros
+from agent.kernel.flowcounts import FlowCounts
 from agent.kernel.libbpf import KernelCallFailed
 from agent.kernel.maps import Ring, Rows, wait_for_running_programs
-from agent.kernel.placed import PlacedCounts
 from agent.records import (
     FLOW_OTHER,
     OTHER,
@@ -74,7 +74,7 @@ class SocketKernel:
         self._reported = dict.fromkeys(self._reasons, 0)
         self._no_room: Counter[str] = Counter()
         self._connecting = Connecting(self._maps["connecting"])
-        self._placed = self._placed_counts()
+        self._flow_counts = FlowCounts(self._maps)
         # What is in the map: an old agent may have put ranges there that are no longer ours.
         self._inside = {(one["address"].tobytes(), int(one["length"])) for one in self._maps["inside"].each_key()}
         self._closed = False
@@ -101,9 +101,7 @@ class SocketKernel:
         self._set_generation(self._generation + 1)
         if not wait_for_running_programs():
             self._wait_by_map_update()
-        flows = flow_columns(*self._maps[f"flow_counts_{idle}"].take_all())
-        self._keep_row_of_other(idle)
-        flows = appended(flows, flow_columns(*self._placed.take(idle)))
+        flows = flow_columns(*self._flow_counts.take(idle))
         requests = request_columns(*self._maps[f"request_rows_{idle}"].take_all())
         flows = appended(without_zeros(flows), self._connecting.take_unroutable())
         requests = appended(requests, self._dns_timeouts())
@@ -155,7 +153,7 @@ class SocketKernel:
     def forget_flows(self, ids: Iterable[int]) -> None:
         for flow_id in ids:
             self._maps["flows"].remove(flow_id)
-        self._placed.forget(ids)
+        self._flow_counts.forget(ids)
         self._connecting.forget(ids)
 
     def forget_names(self, ids: Iterable[int]) -> None:
@@ -208,7 +206,7 @@ class SocketKernel:
         for member, value in self._handed.settings.items():
             self._control[member] = value
         self._set_generation(int(self._control["generation"][0]))
-        self._placed = self._placed_counts()
+        self._flow_counts = FlowCounts(self._maps)
         if stand is not None:
             self._drained_ns = stand.drained_ns
             self._reported |= {reason: stand.reported.get(reason, 0) for reason in self._reasons}
@@ -238,18 +236,10 @@ class SocketKernel:
         self._generation = self._control["generation"][0] = generation & 0xFFFFFFFF
         self._maps["control"].put(0, self._control[0])
 
-    def _placed_counts(self) -> PlacedCounts:
-        return PlacedCounts(self._maps["placed_counts"], self._maps["places"])
-
     def _forget_known_lines(self) -> None:
         """Connections look names up anew."""
         self._control["names_epoch"][0] += 1
         self._maps["control"].put(0, self._control[0])
-
-    def _keep_row_of_other(self, half: int) -> None:
-        """The kernel counts there what finds no room of its own, so this row has its place before all others."""
-        table = self._maps[f"flow_counts_{half}"]
-        table.put(FLOW_OTHER, np.zeros(1, table.value)[0])
 
     def _mark_named(self, name_id: int) -> None:
         state = self._maps["names"].get(name_id)

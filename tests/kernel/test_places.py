@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.kernel.placed import FLOW_PLACES
+from agent.kernel.flowcounts import FLOW_PLACES
 from tests.kernel.wire import Counted, Wire, connection, say, wired
 
 pytestmark = pytest.mark.kernel

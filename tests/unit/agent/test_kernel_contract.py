@@ -7,7 +7,7 @@ import pytest
 from plumbline.v1 import columns, flow_pb2
 
 from agent import budgets, records
-from agent.kernel import announcements, counted, placed, shares, source, sources
+from agent.kernel import announcements, counted, flowcounts, shares, source, sources
 
 TYPES = (sources.SOURCES / "types.h").read_text()
 HTTP = (sources.SOURCES / "protocols" / "http" / "state.c").read_text()
@@ -41,7 +41,7 @@ def test_what_has_a_twin_in_python_has_its_number() -> None:
     assert f"#define FLOW_OTHER {records.FLOW_OTHER}" in maps
     for name in ("MAX_FLOW_COUNTS", "MAX_REQUEST_ROWS"):
         assert f"#define {name} {getattr(budgets, name)}" in maps
-    assert f"#define FLOW_PLACES {placed.FLOW_PLACES} " in maps
+    assert f"#define FLOW_PLACES {flowcounts.FLOW_PLACES} " in maps
 
 
 def test_methods_are_the_contracts() -> None:
@@ -72,7 +72,9 @@ def test_what_is_sent_and_what_is_received_are_in_lines_of_the_cache_of_their_ow
         lines[name] = place // 64
         place += int(bits) // 8 * int(count or 1)
     assert place == 192
-    assert re.search(r"struct placed_counts \{\s+u64 flow;[^\n]*\s+u64 reserved\[6\];[^\n]*\s+struct flow_counts counts;", TYPES)
+    assert re.search(
+        r"struct placed_counts \{\s+u64 flow;[^\n]*\s+u64 reserved\[6\];[^\n]*\s+struct flow_counts counts;", TYPES
+    )
     assert {lines[name] for name in lines if name.endswith("_sent")} == {1}
     assert {lines[name] for name in lines if name.endswith("_received")} == {2} and lines["protocols"] == 0
 

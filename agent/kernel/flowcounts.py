@@ -1,23 +1,25 @@
-"""The counters that lie in places of an array, as `bpf/maps.c` has them: read where they are, without a call."""
+"""The counters of flows, as `bpf/maps.c` has them: in a hash, most in an array that is read where it lies."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from agent.kernel.maps import Map, Rows
+from agent.records import FLOW_OTHER
 
 # As in maps.c.
 FLOW_PLACES = 8192
 _HALVES = 2
 
 
-class PlacedCounts:
-    """What flows counted at their places, and whose places they are."""
+class FlowCounts:
+    """Of both halves; and whose places they are."""
 
-    def __init__(self, counts: Map, places: Map) -> None:
-        self._places = places
-        self._halves = counts.shared(_HALVES * FLOW_PLACES).reshape(_HALVES, FLOW_PLACES)
-        words = counts.value.fields["counts"][0].itemsize // 8
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self._hashes = [maps[f"flow_counts_{half}"] for half in range(_HALVES)]
+        self._places = places = maps["places"]
+        self._halves = maps["placed_counts"].shared(_HALVES * FLOW_PLACES).reshape(_HALVES, FLOW_PLACES)
+        words = self._hashes[0].value.itemsize // 8
         self._words = self._halves.view("<u8").reshape(_HALVES, FLOW_PLACES, -1)[:, :, -words:]
         # place -> whose it was, and how many drains are to come before it is free. An old agent may have left some.
         self._leaving = {
@@ -27,7 +29,15 @@ class PlacedCounts:
         }
 
     def take(self, half: int) -> tuple[Rows, Rows]:
-        """Flows with what they counted there, which is zero then. Only for the half that no program writes now."""
+        """Flows with what they counted, which is zero then. Only for the half that no program writes now."""
+        table = self._hashes[half]
+        keys, values = table.take_all()
+        # The kernel counts there what finds no room of its own, so this row has its place before all others.
+        table.put(FLOW_OTHER, np.zeros(1, table.value)[0])
+        flows, counts = self._take_placed(half)
+        return np.concatenate([keys, flows]), np.concatenate([values, counts])
+
+    def _take_placed(self, half: int) -> tuple[Rows, Rows]:
         owners = self._halves["flow"][half]
         taken = np.flatnonzero(owners)
         left = np.array([*self._leaving], np.int64)
