@@ -97,6 +97,7 @@ def _numbers(calls: Calls) -> Json:
         "tls_alerts": _summed(edge.handshakes.alerts for edge in edges),
         "tls_versions": _summed(edge.handshakes.versions for edge in edges),
         "connect_ms": _together([(edge.connect_ms, edge.connections) for edge in edges if edge.HasField("connect_ms")]),
+        "handshake_ms": _together([(edge.handshakes.latency_ms, edge.handshakes.done) for edge in edges]),
         "latency_ms": _together([(edge.latency_ms, _answered(edge)) for edge in edges if edge.HasField("latency_ms")]),
     }
 

@@ -93,6 +93,7 @@ def test_by_vendor_every_number_is_the_sum_of_all_calls() -> None:
         "tls_alerts": {},
         "tls_versions": {},
         "connect_ms": None,
+        "handshake_ms": None,
         "latency_ms": {"mean": 15.0, "p50": None, "p95": None, "p99": None},
         "names": ["api.bank.test"],
         "name_count": 1,
@@ -145,15 +146,20 @@ def test_one_that_was_called_once_and_is_now_only_looked_up_in_vain_is_there() -
     assert (row["first_seen"], row["last_seen"]) == ("1970-01-01T00:00:01.000Z", "1970-01-01T00:16:40.000Z")
 
 
+def done(count: int, mean: float) -> pb.Handshakes:
+    return pb.Handshakes(done=count, latency_ms=latency(mean))
+
+
 def test_connects_of_several_have_the_mean_of_all_connections() -> None:
     calls = (
-        opaque("alpha/web", "api.bank.test", connections=3, connect_ms=latency(10)),
-        opaque("alpha/cart", "api.bank.test", connections=1, connect_ms=latency(50)),
+        opaque("alpha/web", "api.bank.test", connections=3, connect_ms=latency(10), handshakes=done(2, 40)),
+        opaque("alpha/cart", "api.bank.test", connections=1, connect_ms=latency(50), handshakes=done(6, 80)),
     )
     seen = case(unit("web"), unit("cart"), third_party("api.bank.test"), *calls)
     row = rows(seen, "thirdparties", "third_parties")["api.bank.test"]
     assert row["connect_ms"] == {"mean": 20.0, "p50": None, "p95": None, "p99": None}
     assert [one["connect_ms"]["p95"] for one in row["dependants"]] == [50.0, 10.0]
+    assert row["handshake_ms"] == {"mean": 70.0, "p50": None, "p95": None, "p99": None}
 
 
 def test_what_no_row_has_goes_by_its_registered_domain() -> None:
