@@ -35,11 +35,14 @@ from aggregator.topology.flows import Facts, Flows, Texts, facts_of
 from aggregator.topology.hosts import hosts_of
 from aggregator.topology.hot import HotRows
 from aggregator.topology.lives import Lives
+from aggregator.topology.lookups import is_among
 from aggregator.topology.usage import Usage
 
 Ints = npt.NDArray[np.int64]
 # So many take some 0.1 s.
 _RESOLVED_AT_ONCE: Final = 10_000
+# Names that a client had found at a resolver, by which it is known later that they are gone.
+MOST_ANSWERED: Final = 200_000
 
 
 @dataclass(slots=True)
@@ -124,6 +127,7 @@ class Looks:
         self._facts: Facts | None = None
         self._endpoint_hosts = np.empty(0, np.int64)
         self._is_target = np.empty(0, np.bool_)  # of each name
+        self._were_there = np.empty(0, np.int64)
 
     def resolved(self, now_ns: int) -> Resolved:
         held, tables = self._held, self._held.tables
@@ -211,7 +215,14 @@ class Looks:
     def texts(self) -> Texts:
         """From any thread."""
         third = self.resolver.third_parties
-        return Texts(self._held.tables.names.values, third.named_by_host, self._is_target, third.behind_proxy)
+        names = self._held.tables.names.values
+        return Texts(names, third.named_by_host, self._is_target, third.behind_proxy, self._were_there)
+
+    def note_answers(self, asked: Ints) -> None:
+        """Names that DNS has told of, as `lookups.asked` codes them; of too many, the last ones."""
+        if (new := asked[~is_among(asked, self._were_there)]).size:
+            known = np.union1d(self._were_there, new)
+            self._were_there = known if len(known) <= MOST_ANSWERED else np.unique(new)[:MOST_ANSWERED]
 
     def endpoint_hosts(self) -> Ints:
         """The host of each endpoint."""

@@ -19,7 +19,7 @@ from aggregator.steps import Step
 from aggregator.topology.columns import RequestRows, Rows, joined
 from aggregator.topology.flows import Flows
 from aggregator.topology.graph import edges_of, messages_of, nodes_of
-from aggregator.topology.lookups import IPV4, IPV6
+from aggregator.topology.lookups import IPV4, IPV6, answered, asked
 
 Bools = npt.NDArray[np.bool_]
 # More rows than this at once are not looked at: they are of agents that were away, and tell of long ago.
@@ -70,6 +70,8 @@ class Outside:
             rows = self._chosen(rows, flows, np.zeros(len(resolved.moved), np.bool_))
         looks.name_hosts(rows.requests, flows)
         background, coverage, texts = looks.background(now_ns), looks.coverage(), looks.texts()
+        if len(told := asked(rows.requests.take(answered(rows.requests)))):
+            looks.note_answers(told)
         hosts = self._hosts(rows, flows)
         yield Step.BESIDE
         rows = likely(rows, resolved, coverage, now_ns)
@@ -86,20 +88,21 @@ class Outside:
         goes_out &= flows.facts.role == CLIENT
         requests = rows.requests
         is_client = flows.facts.role[requests.flow] == CLIENT
-        asked = (requests.key("protocol") == flow.PROTOCOL_DNS) & is_client
+        look_ups = (requests.key("protocol") == flow.PROTOCOL_DNS) & is_client
         passed_on = self._looks.is_target()[requests.key("host")] & is_client
-        chosen = (goes_out[requests.flow] | asked | passed_on) & ~(asked & self._is_second(requests, asked, flows))
+        second = look_ups & self._is_second(requests, look_ups, flows)
+        chosen = (goes_out[requests.flow] | look_ups | passed_on) & ~second
         return Rows(rows.flows.take(goes_out[rows.flows.flow]), requests.take(chosen))
 
     def _know(self, ends: Sequence[End]) -> None:
         more = [end.kind == pb.NODE_KIND_THIRD_PARTY for end in ends[len(self._is_third) :]]
         self._is_third = np.concatenate([self._is_third, np.array(more, np.bool_)])
 
-    def _is_second(self, requests: RequestRows, asked: Bools, flows: Flows) -> Bools:
+    def _is_second(self, requests: RequestRows, look_ups: Bools, flows: Flows) -> Bools:
         """Questions for IPv6 of who asks for IPv4 too: that nobody answered one is told long after the other was."""
         both = np.zeros(len(flows.target), np.bool_)
         both[: len(self._asks_ipv4)] = self._asks_ipv4
-        both[requests.flow[asked & (requests.key("kind") == IPV4)]] = True
+        both[requests.flow[look_ups & (requests.key("kind") == IPV4)]] = True
         self._asks_ipv4 = both
         second: Bools = (requests.key("kind") == IPV6) & both[requests.flow]
         return second

@@ -74,7 +74,7 @@ def _columns(rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked)
     ]
     columns["connect_ms"] = connects(rows.requests, edges)
     columns["handshakes"] = handshakes(rows.requests, edges)
-    columns["failed_lookups"] = failed_lookups(rows.requests, edges, texts.names)
+    columns["failed_lookups"] = failed_lookups(rows.requests, edges, texts)
     columns["seen_from"] = _seen_from(edges)
     columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)
     columns["server_side"] = _sides(SERVER, transport.of_server, requests.of_server, transport, requests)

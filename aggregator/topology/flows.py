@@ -1,7 +1,7 @@
 """What rows are grouped by: per flow id, both ends as resolved, and what never changes about the flow."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -85,9 +85,11 @@ class Texts:
     """Names by id, and the third party behind a Host (position in `ends`) where it names one.
 
     `is_target`, by name id: said by a request's target. `behind_proxy`: the third party that a client's flow was to
-    reach by that name; None where its server is the one that is called so."""
+    reach by that name; None where its server is the one that is called so. `were_there`: names that DNS had told of
+    before, as `lookups.asked` codes them with the flow that they were asked for on, in order."""
 
     names: Sequence[Name]
     named_by_host: Callable[[str], int | None]
     is_target: npt.NDArray[np.bool_]
     behind_proxy: Callable[[int, str], int | None]
+    were_there: Ints = field(default_factory=lambda: np.empty(0, np.int64))

@@ -12,6 +12,7 @@ from aggregator.steps import at_once
 from aggregator.topology.lookups import IPV4, IPV6
 from tests.unit.aggregator.agents import Agent, World, ns
 
+NXDOMAIN = 3
 PAY, PAY_ADDRESS, RESOLVER = "api.pay.example", "203.0.113.9", "192.0.2.53"
 
 
@@ -96,6 +97,23 @@ def test_a_question_for_ipv6_that_is_given_up_long_after_is_none(stage: Stage) -
     stage.came()
     stage.looks_up(IPV6, **UNANSWERED)
     assert [len(edge.failed_lookups) for edge in stage.came().topology.edges] == [0]
+
+
+def test_a_name_that_was_there_is_gone_however_long_ago_that_was(stage: Stage) -> None:
+    stage.looks_up(IPV4)
+    stage.came()
+    stage.second = 1000
+    stage.looks_up(IPV4, code=NXDOMAIN)
+    (edge,) = stage.came().topology.edges
+    assert [(one.name, one.gone) for one in edge.failed_lookups] == [(PAY, 1)]
+    (edge,) = stage.world.topology(now=1002, window=60).edges
+    assert [(one.name, one.gone) for one in edge.failed_lookups] == [(PAY, 1)]
+
+
+def test_one_that_never_was_is_not(stage: Stage) -> None:
+    for _ in range(3):
+        stage.looks_up(IPV4, code=NXDOMAIN)
+        assert [len(edge.failed_lookups) for edge in stage.came().topology.edges] == [0]
 
 
 def test_a_host_that_is_silent_is_named(stage: Stage) -> None:
