@@ -1,5 +1,6 @@
 """The shipped chart, installed by helm on real nodes: ready, exact, upgraded without a gap, gone without a trace."""
 
+import json
 import re
 import time
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes import firstedge, pods, traces
-from tests.kubernetes.cluster import NAMESPACE, Cluster, await_true
+from tests.kubernetes.cluster import NAMESPACE, Cluster, Failed, await_true
 
 AGENT = "plumbline-agent"
 # As the chart has them, and the kernel numbers them.
@@ -101,6 +102,29 @@ def test_an_upgrade_of_agents_under_load_misses_nothing(installed: Cluster) -> N
     assert edge["statuses"] == by_class(did["statuses"])
     assert [one["blind"] for one in installed.plumb("graph")["hosts"]] == [[]] * len(installed.nodes)
     print(f"\nchart: agents upgraded in {took:.0f} s; of {did['requests']} requests 0 were not seen", flush=True)
+
+
+def test_what_was_declared_and_who_may_be_called_come_from_config_maps(installed: Cluster) -> None:
+    component = {"apiVersion": "backstage.io/v1alpha1", "kind": "Component", "metadata": {"name": "nowhere"}}
+    component["spec"] = {"type": "service", "lifecycle": "production", "owner": "team-a"}
+    rows = {"partner.example": ["Partner", "orders"]}
+    for name, file, content in (("declared", "catalog-info.yaml", component), ("whose", "vendors.yaml", rows)):
+        meta = {"name": name, "namespace": NAMESPACE}
+        one = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {file: json.dumps(content)}}
+        installed.kubectl("apply", "-f-", text=json.dumps(one))
+    installed.install(
+        *("--set", "agent.podAnnotations.turn=second", "--set", "aggregator.catalog.configMap=declared"),
+        *("--set", "aggregator.vendors.configMap=whose", "--set", "aggregator.vendors.allowed={Partner}"),
+    )
+
+    def is_missed() -> bool:
+        try:
+            answer = installed.plumb("drift")
+        except Failed:
+            return False  # its status says that nobody was watched yet
+        return "component:default/nowhere" in [one["subject"] for one in (*answer["findings"], *answer["withheld"])]
+
+    await_true("a component that nobody runs is missed", is_missed)
 
 
 def test_an_uninstall_leaves_nothing(installed: Cluster) -> None:

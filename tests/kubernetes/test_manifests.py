@@ -24,6 +24,11 @@ SETTINGS = {
         *("aggregator.kubernetes.deployedBy[0]=helm", "aggregator.kubernetes.deployedBy[1]=ci-*"),
         "aggregator.kubernetes.moreOwners[0].apiGroups[0]=argoproj.io",
         "aggregator.kubernetes.moreOwners[0].resources[0]=rollouts",
+        *(
+            "aggregator.catalog.configMap=catalog",
+            "aggregator.vendors.configMap=vendors",
+            "aggregator.vendors.allowed={AWS}",
+        ),
         "networkPolicy.readers[0].namespaceSelector.matchLabels.a=b",
     ),
     "all off": (
