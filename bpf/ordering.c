@@ -7,6 +7,7 @@
  * byte was missed and will not come again. Then the direction is tainted until its parser knows a certain boundary. */
 
 #define EARLY_REACH (63 * PAGE_BYTES)   /* fewer pages than bits in `present` */
+#define LARGEST_WINDOW (1 << 30)
 #define NONE 0xffffffff
 #define TURN_TRIES 64        /* some 25 us: as long as a long run of a program */
 

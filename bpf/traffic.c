@@ -106,6 +106,17 @@ static __always_inline void note_first_answer(struct connection *c, struct bpf_s
     c->next_in = c->matters[0] = p->sequence;
 }
 
+/* Whether TCP may take what ends there. It says itself how far it is: what came out of order, or waits for a socket that is in
+ * use, is not counted yet, and may be megabytes. */
+static __always_inline u32 is_within_a_window(struct bpf_sock *sk, u32 end) {
+  struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+  if (!tcp)
+    return 0;
+  u32 rcv_nxt = tcp->rcv_nxt;
+  asm volatile("" : "+r"(rcv_nxt));
+  return end - rcv_nxt <= LARGEST_WINDOW;
+}
+
 /* What a client sends before it has a flow. Its parser gives it one. */
 static __always_inline void on_hello(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct packet *p) {
   if (!c->sequenced && !begin_counting(c, p, sk))
@@ -135,8 +146,8 @@ static __always_inline void on_segment(struct __sk_buff *skb, struct bpf_sock *s
     meet_connection(c, skb, sk, &p, s, generation);
   if (RARE(c->begins_again))
     http_begin_again(sk, c);
-  if (p.flags & TCP_FIN && !egress && p.sequence + p.payload_length - c->next_in < EARLY_REACH)
-    c->fin_received = 1;   /* but not one that TCP will not take */
+  if (p.flags & TCP_FIN && !egress && is_within_a_window(sk, p.sequence + p.payload_length))
+    c->fin_received = 1;
   if (RARE(!egress && p.flags & TCP_SYN))
     note_first_answer(c, sk, &p);
   if (!p.payload_length) {

@@ -1,6 +1,7 @@
 """What comes early and waits for the bytes before it: a filter holds back segments of one size."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +62,8 @@ def test_what_was_kept_and_lost_makes_no_request_of_the_body_after_it(stage: Sta
     # It, and no other: it is followed again from the next request.
     assert outcome.server.missing == 1, outcome.server
     assert outcome.server.lost["http_gap"] >= 1
+
+
+def test_a_client_that_leaves_while_a_hole_is_open_leaves_no_gap(stage: Stage) -> None:
+    """What it said lies far behind the hole, further than bytes are kept: TCP has it all."""
+    assert_exact(stage.watch(lambda: held_back(stage, "leaving", lambda: time.sleep(0.5))))

@@ -6,6 +6,7 @@ finds the file COUNTS.early, and removes it when that is done.
 
 import contextlib
 import fcntl
+import socket
 import struct
 import sys
 import termios
@@ -16,6 +17,7 @@ import mixed
 from edges import main
 
 HELD_BYTES = 725  # with the heads of IPv4 and of TCP with its times: 777
+SO_SNDBUFFORCE = 32
 ANSWER = "X-Answer: 200 sized 5 0 0 0\r\n"
 LOOKS_LIKE_ONE = b"GET /wrong/body HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
 
@@ -100,5 +102,19 @@ def torn(client):
             client.ask(connection, "GET", "/after/hole")
 
 
+def leaving(client):
+    """The client ends its side while what it has said before that waits for a hole."""
+    with client.connection() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 23)
+        client.ask(connection, "PUT", "/before/leaving", mixed.filled(mixed.REQUEST_BODY, 8_000_000))
+        body = mixed.filled(mixed.REQUEST_BODY, 600_000)
+        connection.sendall(f"PUT /in/leaving HTTP/1.1\r\n{ANSWER}Content-Length: {len(body)}\r\n\r\n".encode())
+        connection.sendall(body[:HELD_BYTES])
+        connection.sendall(body[HELD_BYTES:])
+        connection.shutdown(socket.SHUT_WR)
+        let_the_test_act()
+        note_answer(client, mixed.Reader(connection), "PUT", "/in/leaving")
+
+
 if __name__ == "__main__":
-    main((many_lines, torn))
+    main((many_lines, torn, leaving))
