@@ -97,7 +97,19 @@ class QuicSeen:
     datagram: bytes
 
 
-Announcement: TypeAlias = FlowSeen | NameSeen | ListenerSeen | DnsSeen | OomKill | QuicSeen
+@dataclass(frozen=True, slots=True)
+class ServerHelloSeen:
+    """A piece of what a server says in clear text in a TLS handshake."""
+
+    connection: int
+    flow_id: int
+    sequence: int  # of its first byte, modulo 2**32
+    number: int  # 0: the connection's first piece
+    time_ns: int
+    piece: bytes
+
+
+Announcement: TypeAlias = FlowSeen | NameSeen | ListenerSeen | DnsSeen | OomKill | QuicSeen | ServerHelloSeen
 
 
 @dataclass(frozen=True, slots=True)

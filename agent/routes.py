@@ -7,6 +7,10 @@ an identifier and becomes `*` whole.
 
 import re
 
+from plumbline.v1 import flow_pb2
+
+from agent.text import carried
+
 LONG_SEGMENT = 16
 _DIGITS = re.compile(rb"[0-9]+")
 _VERSION = re.compile(rb"v[0-9]{1,2}")
@@ -19,6 +23,13 @@ def fold(raw: bytes) -> str:
     '/users/*/orders/*'
     """
     return b"/".join(_segment(part) for part in raw.split(b"/")).decode("utf-8", "backslashreplace")
+
+
+def text_of(kind: flow_pb2.NameKind, raw: bytes) -> str:
+    """What a name of this kind is called everywhere."""
+    if kind == flow_pb2.NAME_KIND_ROUTE:
+        return carried(fold(raw))
+    return carried(raw).lower()
 
 
 def _segment(part: bytes) -> bytes:

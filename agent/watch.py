@@ -12,6 +12,7 @@ import numpy as np
 from plumbline.v1 import flow_pb2
 from plumbline.v1.columns import Columns
 
+from agent.certificates import Certificates
 from agent.coalescing import Portion, Span
 from agent.dictionary import Dictionary
 from agent.dns import parse_response
@@ -31,11 +32,11 @@ from agent.records import (
     NameSeen,
     OomKill,
     QuicSeen,
+    ServerHelloSeen,
 )
 from agent.resources.usage import Usage
-from agent.routes import fold
+from agent.routes import text_of
 from agent.succession.legacy import Meanings
-from agent.text import carried
 
 _SECOND_NS = 1_000_000_000
 _LOOK_AGAIN_NS = 15 * _SECOND_NS
@@ -74,6 +75,7 @@ class Watch:
     ) -> None:
         self._usage = usage
         self._hellos = hellos or Hellos()
+        self._certificates = Certificates()
         self._own_process_id = own_process_id
         self._own_ends: set[tuple[bytes, bytes, int]] = set()
         self._own_flows: set[int] = set()
@@ -112,7 +114,7 @@ class Watch:
                         flows += 1
                         self._learn_flow(flow, time_ns)
                     case NameSeen(name_id, kind, raw, _):
-                        self._dictionary.learn_name(name_id, kind, _text(kind, raw), self._now_ns)
+                        self._dictionary.learn_name(name_id, kind, text_of(kind, raw), self._now_ns)
                     case ListenerSeen():
                         self._host.listener(one)
                     case DnsSeen():
@@ -121,6 +123,8 @@ class Watch:
                         self._usage.killed(one)
                     case QuicSeen():
                         self._settle(self._hellos.heard(one))
+                    case ServerHelloSeen():
+                        self._certificates.heard(one)
         return flows > 0
 
     def drain(self, now_ns: int, delivered: bool, last: bool = False) -> Observation:
@@ -139,11 +143,12 @@ class Watch:
         with self._lock:
             self._settle(self._hellos.overdue(now_ns, last))
             counted = self._hellos.without_waiting(drained.flows)
-            for flow_id in self._dictionary.unknown_flows(counted, drained.requests):
+            asked = self._certificates.beside(drained.requests, now_ns)
+            for flow_id in self._dictionary.unknown_flows(counted, asked):
                 flow = self.kernel.known_flow(flow_id)
                 if flow is not None:
                     self._learn_flow(flow, drained.from_ns)
-            flows, requests, unknown = self._dictionary.translate(counted, drained.requests, now_ns)
+            flows, requests, unknown = self._dictionary.translate(counted, asked, now_ns)
             if now_ns - self._tidied_ns > _TIDY_NS + (0 if delivered else _PATIENCE_NS):
                 self._tidied_ns = now_ns
                 self._tidy(now_ns, delivered)
@@ -153,7 +158,7 @@ class Watch:
             notes = self._new_notes()
         self._pressed |= not _WANTS_OF_ROOM.isdisjoint((*drained.lost, *drained.dropped))
         unread, beyond = self._hellos.take_told()
-        lost = Counter(drained.lost) + unread
+        lost = Counter(drained.lost) + unread + self._certificates.take_lost()
         if unknown:
             lost[UNKNOWN_FLOW] += unknown
         missing = [missing_note(one) for one in self.kernel.missing]
@@ -233,9 +238,8 @@ class Watch:
         self._answers.append(answer_note(endpoint, response, seen.time_ns))
 
     def _mark_named(self) -> None:
-        new = self._host.take_new_named_cgroups()
-        self.named_cgroups += len(new)
-        if new:
+        if new := self._host.take_new_named_cgroups():
+            self.named_cgroups += len(new)
             self.kernel.mark_named_cgroups(new)
 
     def _new_notes(self) -> dict[str, list[Note]]:
@@ -288,9 +292,3 @@ class Watch:
         if delivered:
             used = self._usage.endpoints if self._usage is not None else frozenset()
             self._host.forget_endpoints({*used, *self._dictionary.endpoints()})
-
-
-def _text(kind: flow_pb2.NameKind, raw: bytes) -> str:
-    if kind == flow_pb2.NAME_KIND_ROUTE:
-        return carried(fold(raw))
-    return carried(raw).lower()

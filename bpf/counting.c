@@ -147,6 +147,26 @@ static __always_inline u64 flow_id(struct flow *flow, struct control *settings, 
   return id;
 }
 
+#define SAMPLE_WINDOW_BITS 27     /* 0.13 s */
+
+/* Whether one more may be taken of what is looked at in a window of time. */
+static __always_inline u32 window_takes(u64 who, u64 window, u64 most) {
+  struct sample_rate *rate = sample_rates.lookup(&who);
+  if (!rate) {
+    struct sample_rate first = { window, 1 };
+    sample_rates.update(&who, &first);
+    return 1;
+  }
+  if (rate->window != window) {
+    rate->window = window;   /* two CPUs may both begin it: then some more are taken */
+    rate->taken = 0;
+  }
+  if (rate->taken >= most)
+    return 0;
+  lock_xadd(&rate->taken, 1);
+  return 1;
+}
+
 /* Base-2 exponential with 8 buckets an octave: bucket b holds 2^(b/8) up to 2^((b+1)/8) ns. */
 static __always_inline u16 latency_bucket(u64 ns) {
   u64 value = ns | 1;

@@ -235,13 +235,17 @@ BPF_TABLE("lru_hash", struct quic_peer_key, struct quic_peer, quic_peers, 4096);
  * QUIC_SETTLES_NS; so the oldest may be forgotten. */
 BPF_TABLE("lru_hash", u64, u64, quic_names, 4096);
 
-/* cgroup -> datagrams that were sampled in one window of time; 0 stands for all. Written by the kernel; the oldest may be
- * forgotten. */
-struct quic_rate {
+/* cgroup -> datagrams that were sampled in one window of time; 0 stands for all, 1 for the pieces of all TLS handshakes.
+ * Written by the kernel; the oldest may be forgotten. */
+struct sample_rate {
   u64 window;
   u64 taken;
 };
-BPF_TABLE("lru_hash", u64, struct quic_rate, quic_rates, 1024);
+BPF_TABLE("lru_hash", u64, struct sample_rate, sample_rates, 1024);
+
+/* flow -> when its server's certificate was last looked at. Written by the kernel; the oldest may be forgotten, and is looked
+ * at once more. */
+BPF_TABLE("lru_hash", u64, u64, certificates_seen, 4096);
 
 /* Counters by enum loss, for ever growing. Written by the kernel, read by the agent. */
 BPF_ARRAY(losses, u64, LOSS_COUNT);

@@ -27,7 +27,6 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
   X(ring_full)            /* an announcement found no room; it is made again */ \
   X(hello_unread)         /* a TLS hello that was not read to the name in it */ \
   X(handshake_unread)     /* how a TLS handshake ended, after bytes of it were missed */ \
-  X(quic_over_rate)       /* datagrams of a QUIC hello beyond those that are looked at in some time: no name was read */ \
   X(quic_shared)          /* another name on a socket that speaks to that address already: from there on it has none */ \
   X(http_gap)             /* bytes of a message's head were missed: requests unknown until the next boundary */ \
   X(http_lines)           /* more lines in one segment than are read at once: the rest of it was missed */ \
@@ -49,6 +48,8 @@ enum { NAME_NONE = 0, NAME_OTHER = 1 };
   X(rows_as_other)        /* a row of requests counted as (other): its endpoint had its share of rows, or all were taken */ \
   X(flows_as_other)       /* a connection counted under its endpoint's (other): it had its share of flows */ \
   X(flow_counts_as_other) /* a packet or an event counted for no flow, since too many had traffic in one interval */ \
+  X(certificates_over_rate) /* pieces of TLS handshakes beyond those that are looked at in some time: no certificate was read */ \
+  X(quic_over_rate)       /* datagrams of a QUIC hello beyond those that are looked at in some time: no name was read */ \
   X(names_shed)           /* a name counted as (other) to save the agent work */ \
   X(turns_shed)           /* a turn that was not timed, to save the agent work */
 
@@ -134,6 +135,7 @@ struct flow_counts {
   u64 reserved[2];
 };
 
+enum tls_operation { TLS_ROW_HANDSHAKE, TLS_ROW_CERTIFICATE };   /* what a row of PROTOCOL_TLS is */
 enum tcp_kind { TCP_TURN, TCP_CONNECT };   /* what a row of PROTOCOL_TCP is */
 
 /* A place for a flow's counters, in an array that a program run looks into without a call. */
@@ -173,7 +175,7 @@ struct tuple {
 };
 
 /* Announcements. The first member tells which it is. */
-enum announcement { SEEN_FLOW = 1, SEEN_NAME = 2, SEEN_LISTENER = 3, SEEN_DNS = 4, SEEN_OOM_KILL = 5, SEEN_QUIC = 6 };
+enum announcement { SEEN_FLOW = 1, SEEN_NAME = 2, SEEN_LISTENER = 3, SEEN_DNS = 4, SEEN_OOM_KILL = 5, SEEN_QUIC = 6, SEEN_SERVER_HELLO = 7 };
 
 struct flow_seen {
   u32 what;
@@ -224,6 +226,19 @@ struct quic_seen {
   u64 cgroup_id;
   u64 time_ns;
   u8 datagram[QUIC_BYTES];
+};
+
+/* A piece of what a server says in clear text in a TLS handshake, in the order of `sequence`. */
+#define TLS_BYTES 2048
+struct server_hello_seen {
+  u32 what;
+  u32 length;
+  u64 connection;          /* its socket's cookie */
+  u64 flow;
+  u64 time_ns;
+  u32 sequence;
+  u32 number;              /* of this connection's pieces: 0 is the first */
+  u8 piece[TLS_BYTES];
 };
 
 struct oom_kill {

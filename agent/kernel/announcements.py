@@ -5,9 +5,19 @@ from typing import Any
 import numpy as np
 from plumbline.v1 import flow_pb2
 
-from agent.records import Announcement, DnsSeen, FlowSeen, KernelFlow, ListenerSeen, NameSeen, OomKill, QuicSeen
+from agent.records import (
+    Announcement,
+    DnsSeen,
+    FlowSeen,
+    KernelFlow,
+    ListenerSeen,
+    NameSeen,
+    OomKill,
+    QuicSeen,
+    ServerHelloSeen,
+)
 
-SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS, SEEN_OOM_KILL, SEEN_QUIC = 1, 2, 3, 4, 5, 6
+SEEN_FLOW, SEEN_NAME, SEEN_LISTENER, SEEN_DNS, SEEN_OOM_KILL, SEEN_QUIC, SEEN_SERVER_HELLO = 1, 2, 3, 4, 5, 6, 7
 RECORDS = {
     SEEN_FLOW: "flow_seen",
     SEEN_NAME: "name_seen",
@@ -15,6 +25,7 @@ RECORDS = {
     SEEN_DNS: "dns_seen",
     SEEN_OOM_KILL: "oom_kill",
     SEEN_QUIC: "quic_seen",
+    SEEN_SERVER_HELLO: "server_hello_seen",
 }
 
 
@@ -50,6 +61,11 @@ def decode(record: bytes, shapes: dict[str, np.dtype[Any]], clock_offset_ns: int
         datagram = row["datagram"].tobytes()[: int(row["length"])]
         time_ns = int(row["time_ns"]) + clock_offset_ns
         return QuicSeen(int(row["connection"]), int(row["cgroup_id"]), time_ns, datagram)
+    if kind == SEEN_SERVER_HELLO:
+        piece = row["piece"].tobytes()[: int(row["length"])]
+        connection, flow_id, sequence, number = (int(row[one]) for one in ("connection", "flow", "sequence", "number"))
+        time_ns = int(row["time_ns"]) + clock_offset_ns
+        return ServerHelloSeen(connection, flow_id, sequence, number, time_ns, piece)
     message = row["message"].tobytes()[: int(row["length"])]
     return DnsSeen(int(row["flow"]), int(row["time_ns"]) + clock_offset_ns, message)
 

@@ -28,7 +28,7 @@ PARTS = (
     "oom.c",
 )
 SHAPE = "shape_of_"
-STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill", "quic_seen")
+STRUCTS = ("flow_seen", "name_seen", "listener_seen", "dns_seen", "oom_kill", "quic_seen", "server_hello_seen")
 
 
 def joined_source() -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from plumbline.v1.jsonform import to_json
 from plumbline.v1.topology_pb2 import Edge, FailedConnections, Latency
@@ -96,10 +97,18 @@ def _numbers(calls: Calls) -> Json:
         "tls_failures": sum(broken_handshakes(edge) for edge in edges) if _shook(edges) else None,
         "tls_alerts": _summed(edge.handshakes.alerts for edge in edges),
         "tls_versions": _summed(edge.handshakes.versions for edge in edges),
+        "certificate_expires": _first_to_expire(edges),
         "connect_ms": _together([(edge.connect_ms, edge.connections) for edge in edges if edge.HasField("connect_ms")]),
         "handshake_ms": _together([(edge.handshakes.latency_ms, edge.handshakes.done) for edge in edges]),
         "latency_ms": _together([(edge.latency_ms, _answered(edge)) for edge in edges if edge.HasField("latency_ms")]),
     }
+
+
+def _first_to_expire(edges: Sequence[Edge]) -> Any:
+    """Of their servers' certificates; None where none was seen."""
+    shown = [edge for edge in edges if edge.HasField("certificate_expires")]
+    first = min(shown, key=lambda edge: edge.certificate_expires.seconds, default=None)
+    return to_json(first)["certificate_expires"] if first is not None else None
 
 
 def _availability(calls: Calls) -> float | None:

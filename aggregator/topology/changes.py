@@ -19,7 +19,8 @@ EDGE_NUMBERS: Final = frozenset(
     (
         "requests errors client_errors unanswered statuses codes latency_ms turn_ms rtt_ms bytes_sent bytes_received "
         "connections active_connections failed_connections retransmits via coverage first_seen last_seen routes "
-        "client_side server_side appeared_with revisions handshakes failed_lookups connect_ms"
+        "client_side server_side appeared_with revisions handshakes failed_lookups connect_ms "
+        "certificate_expires"
     ).split()
 )
 NODE_NUMBERS: Final = frozenset(["first_seen", "last_seen", "resources", "reached"])

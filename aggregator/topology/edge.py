@@ -14,7 +14,7 @@ from aggregator.topology.byhosts import left
 from aggregator.topology.byrevision import by_revision, trim
 from aggregator.topology.columns import Rows, is_alive
 from aggregator.topology.flows import Flows, Texts
-from aggregator.topology.handshakes import handshakes
+from aggregator.topology.handshakes import certificates_expire, handshakes
 from aggregator.topology.lookups import failed_lookups
 from aggregator.topology.placing import Edges
 from aggregator.topology.protocols import word_of
@@ -74,6 +74,7 @@ def _columns(rows: Rows, edges: Edges, flows: Flows, texts: Texts, asked: Asked)
     ]
     columns["connect_ms"] = connects(rows.requests, edges)
     columns["handshakes"] = handshakes(rows.requests, edges)
+    columns["certificate_expires"] = certificates_expire(rows.requests, edges)
     columns["failed_lookups"] = failed_lookups(rows.requests, edges, texts)
     columns["seen_from"] = _seen_from(edges)
     columns["client_side"] = _sides(CLIENT, transport.of_client, requests.of_client, transport, requests)

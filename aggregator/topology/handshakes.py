@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from plumbline.v1 import columns as wire
 from plumbline.v1 import flow_pb2 as flow
 
 from aggregator.records import CLIENT
@@ -24,7 +25,7 @@ def handshakes(rows: RequestRows, edges: Edges) -> Sequence[dict[str, object] | 
     """For each edge; None where none was seen."""
     found: list[dict[str, object] | None] = [None] * len(edges)
     placed = edges.requests
-    chosen = np.isin(rows.key("protocol"), SHAKING_HANDS) & (placed.edge >= 0) & (placed.role == CLIENT)
+    chosen = _of_clients(rows, edges) & (rows.key("operation") != wire.CERTIFICATE)
     if not chosen.any():
         return found
     own, at = rows.take(chosen), placed.edge[chosen]
@@ -46,6 +47,25 @@ def handshakes(rows: RequestRows, edges: Edges) -> Sequence[dict[str, object] | 
             "versions": versions.get(edge),
             "latency_ms": times[edge],
         }
+    return found
+
+
+def certificates_expire(rows: RequestRows, edges: Edges) -> list[dict[str, int] | None]:
+    """For each edge the time until which the certificate is valid that was shown last, of several the first to end."""
+    found: list[dict[str, int] | None] = [None] * len(edges)
+    chosen = _of_clients(rows, edges) & (rows.key("operation") == wire.CERTIFICATE)
+    own, at = rows.take(chosen), edges.requests.edge[chosen]
+    seconds = own.key("kind") << CODE_BITS | own.key("code")
+    # The first of each edge is left.
+    for row in np.lexsort((seconds, -own.to_ns))[::-1].tolist():
+        found[at[row]] = {"seconds": int(seconds[row])}
+    return found
+
+
+def _of_clients(rows: RequestRows, edges: Edges) -> npt.NDArray[np.bool_]:
+    placed = edges.requests
+    found: npt.NDArray[np.bool_] = np.isin(rows.key("protocol"), SHAKING_HANDS) & (placed.edge >= 0)
+    found &= placed.role == CLIENT
     return found
 
 

@@ -7,36 +7,18 @@
 
 #define QUIC_SAMPLES 4           /* of one connection: a hello has one to three datagrams, and may be sent again */
 #define QUIC_SEGMENTS 3          /* datagrams that leave as one packet */
-#define QUIC_WINDOW_BITS 27      /* 0.13 s */
 #define QUIC_SAMPLES_EACH 16     /* in a window, of one endpoint */
 #define QUIC_SAMPLES_ALL 64
 #define QUIC_SETTLES_NS 2000000000ULL   /* who has no name by then has none; the agent gives up before */
 
-static __always_inline u32 quic_window_takes(u64 who, u64 window, u64 most) {
-  struct quic_rate *rate = quic_rates.lookup(&who);
-  if (!rate) {
-    struct quic_rate first = { window, 1 };
-    quic_rates.update(&who, &first);
-    return 1;
-  }
-  if (rate->window != window) {
-    rate->window = window;   /* two CPUs may both begin it: then some more are taken */
-    rate->taken = 0;
-  }
-  if (rate->taken >= most)
-    return 0;
-  lock_xadd(&rate->taken, 1);
-  return 1;
-}
-
 /* Whether one more datagram may be looked at now. */
 static __always_inline u32 quic_may_sample(u64 cgroup_id, u64 now_ns, struct control *settings) {
-  u64 window = now_ns >> QUIC_WINDOW_BITS;
+  u64 window = now_ns >> SAMPLE_WINDOW_BITS;
   if (settings->shed & SHED_NAMES) {
     lose(LOSS_names_shed);
     return 0;
   }
-  if (quic_window_takes(cgroup_id, window, QUIC_SAMPLES_EACH) && quic_window_takes(0, window, QUIC_SAMPLES_ALL))
+  if (window_takes(cgroup_id, window, QUIC_SAMPLES_EACH) && window_takes(0, window, QUIC_SAMPLES_ALL))
     return 1;
   lose(LOSS_quic_over_rate);
   return 0;

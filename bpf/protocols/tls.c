@@ -42,7 +42,8 @@ struct tls {
   struct tls_side side[2]; /* client, server */
   u64 began_ns;
   u16 version;             /* that the server chose; 0: it did not say yet */
-  u8 reserved[6];
+  u16 shown;               /* pieces of what the server says that were announced */
+  u32 shown_to;            /* sequence of the byte behind them */
 };
 SOCKET_STORAGE(tls_connections, struct tls, 0);
 
@@ -280,6 +281,65 @@ static __always_inline void tls_ended(struct connection *c, struct tls *tls, str
   count_request(generation_of(settings), &row, latency_ns);
 }
 
+#define TLS_PIECES 16                    /* of one handshake that are announced: the server's own certificate comes first */
+#define TLS_PIECES_ALL 32                /* in a window of time */
+#define TLS_SHOWN_AGAIN_NS 60000000000ULL
+
+/* Whether one more piece may be looked at: of a flow's first handshake in some time. */
+static __always_inline u32 tls_may_show(struct connection *c, struct tls *tls, u64 now_ns, struct control *settings) {
+  u64 flow = c->flow, *last = certificates_seen.lookup(&flow);
+  if (tls->shown >= TLS_PIECES || settings->shed || (!tls->shown && last && now_ns - *last < TLS_SHOWN_AGAIN_NS))
+    return 0;
+  if (!window_takes(1, now_ns >> SAMPLE_WINDOW_BITS, TLS_PIECES_ALL)) {
+    lose(LOSS_certificates_over_rate);
+    return 0;
+  }
+  if (!tls->shown)
+    certificates_seen.update(&flow, &now_ns);
+  return 1;
+}
+
+static __always_inline void tls_piece(struct __sk_buff *skb, struct connection *c, struct tls *tls, u32 at, u64 n, u64 now_ns) {
+  struct server_hello_seen *seen = announcements.ringbuf_reserve(sizeof(*seen));
+  if (!seen) {
+    lose(LOSS_ring_full);
+    return;
+  }
+  if (n > TLS_BYTES)
+    n = TLS_BYTES;
+  asm volatile("%0 += -1; %0 &= 2047; %0 += 1" : "+r"(n));
+  seen->what = SEEN_SERVER_HELLO;
+  seen->length = n;
+  seen->connection = bpf_get_socket_cookie(skb);
+  seen->flow = c->flow;
+  seen->time_ns = now_ns;
+  seen->sequence = skb->cb[CB_SEQUENCE] + at;
+  seen->number = tls->shown;
+  if (bpf_skb_load_bytes(skb, skb->cb[CB_OFFSET] + at, seen->piece, n))
+    seen->length = 0;
+  announcements.ringbuf_submit(seen, 0);
+}
+
+/* What a server says before the handshake is sealed has its certificate: the agent reads it. */
+static __always_inline void tls_show(struct __sk_buff *skb, struct connection *c, struct tls *tls, struct control *settings) {
+  u32 begin = skb->cb[CB_SEQUENCE], length = skb->cb[CB_LENGTH], at = 0;
+  u64 now_ns = bpf_ktime_get_ns();
+  if (tls->shown && AFTER(tls->shown_to, begin))
+    at = tls->shown_to - begin;   /* said again, or this program has called itself for more */
+  #pragma clang loop unroll(disable)
+  for (u32 i = 0; i < TLS_PIECES && at < length; i++) {
+    if (!tls_may_show(c, tls, now_ns, settings)) {
+      tls->shown = TLS_PIECES;   /* nothing is read behind a gap */
+      break;
+    }
+    tls_piece(skb, c, tls, at, length - at, now_ns);
+    tls->shown++;
+    at += TLS_BYTES;
+    tls->shown_to = begin + (at < length ? at : length);
+    barrier();
+  }
+}
+
 /* A segment, at the client's end: of its hello, or of a handshake that goes on. */
 static __always_inline void tls_segment(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct control *settings) {
   u32 is_server = !(skb->cb[CB_FLAGS] & CB_EGRESS);
@@ -293,6 +353,8 @@ static __always_inline void tls_segment(struct __sk_buff *skb, struct bpf_sock *
   }
   struct tls_side *t = tls_side(tls, is_server);
   u32 found = tls_read(skb, c, tls, t);
+  if (is_server && tls->version < TLS_1_3 && found != TLS_UNREAD && found != TLS_NONE)
+    tls_show(skb, c, tls, settings);
   if (found == TLS_ENDS)
     return;
   if (found == TLS_MORE) {

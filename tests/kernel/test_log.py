@@ -27,7 +27,7 @@ SUMMARY = ("--summary", str(SUMMARY_SECONDS))
 STATED_RIGHTS = ("bpf", "perfmon", "net_admin", "sys_ptrace", "dac_read_search")
 READERS = {"keep_early", "replay_early", "replay_http", "parse_http_received", "parse_http_sent"}
 SOCKETS = {"on_egress", "on_ingress", "on_socket", "on_connect4", "on_connect6"}
-PROGRAMS = {*SOCKETS, "on_oom_victim", "parse_dns", "parse_tls"} | READERS
+PROGRAMS = {*SOCKETS, "on_oom_victim", "parse_dns", "parse_tls", "parse_quic"} | READERS
 PORT = 8080
 USUAL_LAG_SECONDS = 4  # a heartbeat, an interval, and the way
 

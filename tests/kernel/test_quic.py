@@ -198,7 +198,7 @@ def test_connections_leave_no_flow_behind(reader: Reader) -> None:
             server.recv(2000)
             time.sleep(0.012)
         seen = reader.counted()
-        assert reader.sent(seen) == {NAME: 200 * 2200} and seen.lost == {}
+        assert reader.sent(seen) == {NAME: 200 * 2200} and seen.lost == seen.dropped == {}
         kernel.forget_flows(reader.hellos.over(time.time_ns() + 10**10))
         assert len(kernel._maps["flows"].read_all()[0]) - before <= 2  # the name's, and the server's
         for client in clients:
@@ -215,7 +215,7 @@ def test_more_at_once_than_is_looked_at_is_counted_and_has_no_name(reader: Reade
         seen = reader.counted()
     assert 16 <= len(looked) <= 48
     assert reader.sent(seen) == {NAME: 1200 * len(looked), "": 1200 * (100 - len(looked))}
-    assert seen.lost == {"quic_over_rate": 100 - len(looked)}
+    assert seen.dropped == {"quic_over_rate": 100 - len(looked)}
 
 
 def test_no_more_than_four_datagrams_of_a_connection_are_looked_at(reader: Reader) -> None:

@@ -26,6 +26,7 @@ KERNELS = {
 }
 PROGRAMS = {"parse_dns", "on_egress", "on_ingress", "on_socket", "on_connect4", "on_connect6"}
 PROGRAMS |= {"keep_early", "replay_early", "replay_http", "parse_http_received", "parse_http_sent", "parse_tls"}
+PROGRAMS |= {"parse_quic"}
 VERIFIER_LIMIT = 1_000_000
 BEFORE_THE_COMPILER_SECONDS = 6
 

@@ -56,6 +56,8 @@ REQUEST_TYPES: Mapping[str, str] = {
 
 # Kinds of rows of TCP.
 TURN, CONNECT = 0, 1
+# Operations of rows of TLS.
+HANDSHAKE, CERTIFICATE = 0, 1
 
 RESOURCE_TYPES: Mapping[str, str] = {
     "bucket": "<u4",

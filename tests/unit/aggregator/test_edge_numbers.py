@@ -175,6 +175,26 @@ def test_connects_go_where_their_connections_go() -> None:
     assert (edge.target, edge.protocol, edge.connections, edge.connect_ms.mean) == ("api.pay.example", "http", 2, 3.0)
 
 
+def test_a_certificate_is_the_one_that_was_shown_last_and_no_handshake(two: Two) -> None:
+    shown = {"protocol": flow.PROTOCOL_TLS, "operation": wire.CERTIFICATE, "latency_bucket": 0, "sum_ns": 0}
+
+    def expires(second: int, *shows: int) -> pb.Edge:
+        for end in shows:
+            two.client(1, **shown, kind=end >> 16, code=end & 0xFFFF)
+        two.alpha.tells(second, second + 1)
+        (edge,) = two.world.topology(now=second + 2).edges
+        return edge
+
+    two.client(1, protocol=flow.PROTOCOL_TLS, operation=0, code=0, kind=0x0303, latency_bucket=160, sum_ns=8_000_000)
+    two.client(0, connections=1, protocols=1 << flow.PROTOCOL_TLS)
+    assert not expires(0).HasField("certificate_expires")
+    assert expires(1, 1_500_000_000).certificate_expires.seconds == 1_500_000_000
+    # Another one since; of two that are shown in turn, the first to end.
+    edge = expires(2, 2**32 - 1, 2_100_000_000)
+    assert edge.certificate_expires.seconds == 2_100_000_000
+    assert (edge.requests, edge.handshakes.done, dict(edge.handshakes.alerts)) == (0, 1, {})
+
+
 def test_handshakes_are_no_requests_and_say_how_they_ended(two: Two) -> None:
     """Those of the client, whatever the server's end says beside them."""
     shake = {"protocol": flow.PROTOCOL_TLS, "operation": 0}

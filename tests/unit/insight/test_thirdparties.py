@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 from plumbline.v1 import topology_pb2 as pb
@@ -92,6 +93,7 @@ def test_by_vendor_every_number_is_the_sum_of_all_calls() -> None:
         "tls_failures": None,
         "tls_alerts": {},
         "tls_versions": {},
+        "certificate_expires": None,
         "connect_ms": None,
         "handshake_ms": None,
         "latency_ms": {"mean": 15.0, "p50": None, "p95": None, "p99": None},
@@ -160,6 +162,17 @@ def test_connects_of_several_have_the_mean_of_all_connections() -> None:
     assert row["connect_ms"] == {"mean": 20.0, "p50": None, "p95": None, "p99": None}
     assert [one["connect_ms"]["p95"] for one in row["dependants"]] == [50.0, 10.0]
     assert row["handshake_ms"] == {"mean": 70.0, "p50": None, "p95": None, "p99": None}
+
+
+def test_of_several_certificates_the_first_to_end_is_told() -> None:
+    calls = [
+        opaque(f"alpha/{name}", "api.bank.test", connections=1, certificate_expires=Timestamp(seconds=seconds))
+        for name, seconds in (("web", 2_000_000_000), ("cart", 1_900_000_000))
+    ]
+    seen = case(unit("web"), unit("cart"), third_party("api.bank.test"), *calls)
+    row = rows(seen, "thirdparties", "third_parties")["api.bank.test"]
+    assert row["certificate_expires"] == "2030-03-17T17:46:40.000Z"
+    assert [one["certificate_expires"][:4] for one in row["dependants"]] == ["2030", "2033"]
 
 
 def test_what_no_row_has_goes_by_its_registered_domain() -> None:
