@@ -10,6 +10,7 @@
 #define TLS_FIXED 32             /* random bytes of a hello */
 #define TLS_1_3 0x0304
 #define TLS_SEALED_ALERT 19      /* bytes of a record in which an alert is, and nothing else */
+#define TLS_PADDED_ALERT 35      /* as Java fills it up; whatever ends a handshake well is longer, or 25 or 41 bytes */
 #define TLS_FATAL 2
 
 enum tls_record { TLS_CHANGE = 20, TLS_ALERT = 21, TLS_DATA = 23 };   /* and TLS_HANDSHAKE */
@@ -134,7 +135,7 @@ static __always_inline u32 tls_record_begins(struct tls_side *t, struct tls *tls
   if (t->step != TLS_RECORDS)
     return kind == TLS_HANDSHAKE ? TLS_MORE : TLS_NONE;
   if (tls->version >= TLS_1_3 && kind == TLS_DATA && !t->is_server)
-    return length == TLS_SEALED_ALERT ? TLS_BROKEN : TLS_UP;
+    return length == TLS_SEALED_ALERT || length == TLS_PADDED_ALERT ? TLS_BROKEN : TLS_UP;
   if (tls->version && tls->version < TLS_1_3 && kind == TLS_CHANGE && t->is_server)
     return TLS_UP;
   return TLS_MORE;
