@@ -97,6 +97,8 @@ def with_span(node: pb.Node, before: pb.Node | None) -> pb.Node:
     both = pb.Node()
     both.CopyFrom(before)
     both.host_count = max(before.host_count, node.host_count)
+    both.name_source = min(before.name_source, node.name_source, key=_BY_TRUST.index)
+    both.ambiguous |= node.ambiguous
     del both.listens[:], both.reached[:]
     both.listens.extend(node.listens)
     both.reached.extend(together(before.reached, node.reached))
