@@ -3,16 +3,15 @@
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import APPS, Cluster, Workload
+from tests.cluster.cluster import Cluster, Workload
+from tests.cluster.internet import by_proxy, filled, start_proxy
 from tests.cluster.product import Graph, Product
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
-PORT = 3128
 API, BUSY, CDN, BAD = "api.pay.example", "busy.pay.example", "cdn.example", "bad.example"
 ADDRESSES = {API: "203.0.113.81", BUSY: "203.0.113.82", CDN: "203.0.113.83"}
 NOBODY_LISTENS = "203.0.113.84"
@@ -21,15 +20,6 @@ CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=sites
 CURL = 'for n in $(seq {times}); do curl -sk -o /dev/null -w "%{{http_connect}} %{{http_code}}\\n" {url}; done; true'
 REFUSED, UNREACHABLE = 5, 3
 ASKED = {API: 30, BUSY: 10, CDN: 20, BAD: REFUSED + UNREACHABLE}
-
-
-def filled(name: str, directory: Path, **more: str) -> Path:
-    text = (APPS / name).read_text()
-    for word, value in {"DIRECTORY": str(directory), **more}.items():
-        text = text.replace(f"@{word}@", value)
-    made = directory / name
-    made.write_text(text)
-    return made
 
 
 class Office:
@@ -41,8 +31,7 @@ class Office:
         self.shop = cluster.pod("alpha", "shop")
         inside = where == "inside"
         self.proxy = cluster.pod("beta", "proxy") if inside else cluster.outsider("203.0.113.90", ["203.0.113.90"])
-        (self._directory / "refused").write_text("^bad\\.example$\n")
-        self._start_proxy()
+        self._running = start_proxy(self.proxy, self._directory, refused="^bad\\.example$")
         self.said: dict[str, Counter[str]] = {}
 
     def _serve(self, cluster: Cluster) -> None:
@@ -54,22 +43,17 @@ class Office:
         sites.start("nginx", command, listens=listens)
         cluster.publish({name: {"A": [one]} for name, one in {**ADDRESSES, BAD: NOBODY_LISTENS}.items()})
 
-    def _start_proxy(self) -> None:
-        written = filled("tinyproxy.conf", self._directory, LISTEN=self.proxy.ipv4)
-        self._running = self.proxy.start("proxy", ["tinyproxy", "-d", "-c", written], listens=[f"0.0.0.0:{PORT}"])
-
     def forgive(self) -> None:
         """From now on it tries whom it refused before."""
         self._running.end()
-        (self._directory / "refused").write_text("^nobody$\n")
-        self._start_proxy()
+        self._running = start_proxy(self.proxy, self._directory)
 
     def ask(self, name: str, times: int, path: str = "/") -> None:
-        address = f"http://{self.proxy.ipv4}:{PORT}"
         scheme = "http" if name == CDN else "https"
-        environment = {"HTTPS_PROXY": address, "http_proxy": address, "NO_PROXY": "", "no_proxy": ""}
         text = CURL.format(times=times, url=f"{scheme}://{name}{path}")
-        asking = self.shop.start(f"curl-{len(self.shop.programs)}", ["sh", "-c", text], environment=environment)
+        asking = self.shop.start(
+            f"curl-{len(self.shop.programs)}", ["sh", "-c", text], environment=by_proxy(self.proxy)
+        )
         asking.wait()
         self.said.setdefault(name, Counter()).update(asking.output.read_text().splitlines())
 

@@ -1,6 +1,7 @@
-"""Third parties by the name in a client's TLS hello: many at one address, over IPv4 and IPv6, whatever DNS had said."""
+"""Third parties by the name that their clients used: many at one address, over IPv4 and IPv6, directly and by a proxy,
+whatever DNS had said."""
 
-import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import Cluster, Workload
+from tests.cluster.internet import Internet, by_proxy, start_proxy
 from tests.cluster.network import RESOLVER_IPV4
 from tests.cluster.product import Graph, Product
-from tests.kernel.test_cases_proxy import CERTIFICATE, filled
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 ALONE = ["203.0.113.101", "203.0.113.102", "2001:db8:99::103", "2001:db8:99::104"]
@@ -20,6 +21,9 @@ PLACES = {f"alone-{at}.example": address for at, address in enumerate(ALONE)} | 
     f"s{at}.shared-{number}.example": address for number, address in enumerate(SHARED) for at in range(9)
 }
 TIMES = {name: 1 + at % 3 for at, name in enumerate(PLACES)}
+# Some are asked for by way of a proxy, which asks for them in its client's stead.
+BY_PROXY = {name: times for name, times in TIMES.items() if name.startswith(("s3", "s4"))}
+DIRECT = {name: times for name, times in TIMES.items() if name not in BY_PROXY}
 # DNS calls the first shared address by a name that nobody asks by; the last name is said in capitals.
 FALSE_FRIEND = "cdn.elsewhere.example"
 LOUD = "s8.shared-3.example"
@@ -27,20 +31,18 @@ LOUD = "s8.shared-3.example"
 UNTRUSTED, PLAIN = "s7.shared-2.example", "plain.example"
 BROKEN = {UNTRUSTED: 4, PLAIN: 3}
 CURL = 'curl -s $3 -o /dev/null --resolve "$0:$2:$1" "https://$0:$2/"'
+LEAST_SHARE = 0.999
 
 
-class Internet:
-    """curl says whom it means, nginx notes it."""
+class Callers:
+    """curl says whom it means."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._directory = cluster.directory
-        sites = cluster.outsider("sites", [*ALONE, *SHARED])
-        files = ["-keyout", self._directory / "key.pem", "-out", self._directory / "certificate.pem"]
-        subprocess.run([*CERTIFICATE, *files], capture_output=True, check=True)
-        command = ["nginx", "-e", "stderr", "-c", filled("names.conf", self._directory)]
-        sites.start("nginx", command, listens=["0.0.0.0:443", ":::443"])
+        self.internet = Internet(cluster, PLACES)
         cluster.publish({FALSE_FRIEND: {"A": [SHARED[0]]}})
         self.shop, self.desk = cluster.pod("alpha", "shop"), cluster.pod("beta", "desk")
+        self.proxy = cluster.pod("beta", "proxy")
+        start_proxy(self.proxy, cluster.directory)
 
     def call(self, client: Workload, name: str, trusting: str = "-k", port: int = 443) -> None:
         address = PLACES.get(name, ALONE[0])
@@ -49,27 +51,28 @@ class Internet:
         command = ["sh", "-c", f"{CURL}; true", said, where, str(port), trusting]
         client.start(f"curl-{len(client.programs)}", command).wait()
 
-    def met(self) -> Counter[str]:
-        """Not by what it took for HTTP without a request."""
-        lines = (self._directory / "names.log").read_text().splitlines()
-        return Counter(line.lower() for line in lines if line != "-")
+    def call_by_proxy(self, name: str, times: int) -> None:
+        command = ["curl", "-sk", "-o", "/dev/null", f"https://{name}/#[1-{times}]"]
+        self.shop.start(f"proxied-{name}", command, environment=by_proxy(self.proxy)).wait()
 
 
 @pytest.fixture(scope="module")
-def seen() -> Iterator[tuple[Internet, Product]]:
+def seen() -> Iterator[tuple[Callers, Product]]:
     with Cluster() as cluster:
-        internet = Internet(cluster)
+        callers = Callers(cluster)
         with Product(cluster) as product:
-            internet.shop.start("lookup", ["sh", "-c", f"curl -s -m 2 http://{FALSE_FRIEND}:81/; true"]).wait()
-            for name, times in TIMES.items():
+            callers.shop.start("lookup", ["sh", "-c", f"curl -s -m 2 http://{FALSE_FRIEND}:81/; true"]).wait()
+            for name, times in DIRECT.items():
                 for _ in range(times):
-                    internet.call(internet.shop, name)
-            internet.call(internet.desk, "s0.shared-0.example")
+                    callers.call(callers.shop, name)
+            for name, times in BY_PROXY.items():
+                callers.call_by_proxy(name, times)
+            callers.call(callers.desk, "s0.shared-0.example")
             for _ in range(BROKEN[UNTRUSTED]):
-                internet.call(internet.desk, UNTRUSTED, trusting="")
+                callers.call(callers.desk, UNTRUSTED, trusting="")
             for _ in range(BROKEN[PLAIN]):
-                internet.call(internet.desk, PLAIN, port=80)
-            yield internet, product
+                callers.call(callers.desk, PLAIN, port=80)
+            yield callers, product
 
 
 def tls_edges(graph: Graph, client: Workload) -> dict[str, dict[str, int]]:
@@ -78,51 +81,91 @@ def tls_edges(graph: Graph, client: Workload) -> dict[str, dict[str, int]]:
     return {one["target"]: one for one in edges}
 
 
-def test_each_is_called_by_what_its_client_said(seen: tuple[Internet, Product]) -> None:
-    internet, product = seen
-    assert internet.met() == Counter(TIMES) + Counter(["s0.shared-0.example"])
+def asked_by_proxy(graph: Graph, callers: Callers) -> dict[str, int]:
+    way = [callers.proxy.node_id]
+    return {one["target"]: one["requests"] for one in graph["edges"] if one["through"] == way}
+
+
+def test_each_is_called_by_what_its_client_said(seen: tuple[Callers, Product]) -> None:
+    callers, product = seen
+    assert callers.internet.met() == Counter(TIMES) + Counter(["s0.shared-0.example"])
 
     def connections(graph: Graph) -> dict[str, int]:
-        return {name: one["connections"] for name, one in tls_edges(graph, internet.shop).items()}
+        return {name: one["connections"] for name, one in tls_edges(graph, callers.shop).items()}
 
-    graph = product.graph_when(lambda graph: connections(graph) == TIMES)
-    assert connections(graph) == TIMES
-    edges = tls_edges(graph, internet.shop)
+    def is_whole(graph: Graph) -> bool:
+        return connections(graph) == DIRECT and asked_by_proxy(graph, callers) == BY_PROXY
+
+    graph = product.graph_when(is_whole)
+    assert connections(graph) == DIRECT
+    edges = tls_edges(graph, callers.shop)
     assert all(one["encrypted"] and one["bytes_sent"] and one["bytes_received"] for one in edges.values())
-    assert {name: one["active_connections"] for name, one in edges.items()} == dict.fromkeys(TIMES, 0)
+    assert {name: one["active_connections"] for name, one in edges.items()} == dict.fromkeys(DIRECT, 0)
     nodes = {one["id"]: one for one in graph["nodes"] if one["kind"] in ("third_party", "external")}
     # What was looked up, and refused, is one more; and who was asked has an address alone.
     assert {name: (one["name_source"], one["ambiguous"]) for name, one in nodes.items()} == {
-        **dict.fromkeys(TIMES, ("sni", False)),
+        **dict.fromkeys(DIRECT, ("sni", False)),
+        **dict.fromkeys(BY_PROXY, ("proxy", False)),
         PLAIN: ("sni", False),
         FALSE_FRIEND: ("dns", False),
         RESOLVER_IPV4: ("", False),
     }
 
 
-def test_thirdparties_tell_who_depends_on_them(seen: tuple[Internet, Product]) -> None:
-    internet, product = seen
-    both = sorted([internet.shop.node_id, internet.desk.node_id])
+def test_the_share_of_bytes_and_of_edges_that_have_the_right_name(seen: tuple[Callers, Product]) -> None:
+    """Of all that leaves the cluster but the look-ups themselves, whichever way it goes."""
+    callers, product = seen
+    meant = {(callers.shop.node_id, name) for name in [*TIMES, FALSE_FRIEND]}
+    meant |= {(callers.proxy.node_id, name) for name in BY_PROXY}
+    meant |= {(callers.desk.node_id, name) for name in ("s0.shared-0.example", *BROKEN)}
 
-    def callers(name: str) -> list[str]:
+    def leaving(graph: Graph) -> dict[tuple[str, str], int]:
+        outside = {one["id"] for one in graph["nodes"] if one["kind"] in ("third_party", "external")}
+        found = Counter[tuple[str, str]]()
+        for one in graph["edges"]:
+            if one["target"] in outside - {RESOLVER_IPV4}:
+                found[one["source"], one["target"]] += one["bytes_sent"] + one["bytes_received"]
+        return found
+
+    edges = leaving(product.graph_when(lambda graph: leaving(graph).keys() == meant))
+    right = edges.keys() & meant
+    of_bytes = sum(edges[one] for one in right) / sum(edges.values())
+    shares = f"{len(right)} of {len(edges)} edges, {100 * of_bytes:.2f} % of {sum(edges.values())} bytes"
+    sys.stdout.write(f"right names: {shares}\n")
+    assert len(right) / len(edges) >= LEAST_SHARE and of_bytes >= LEAST_SHARE
+    assert edges.keys() == meant
+
+
+def test_a_proxy_is_the_way_to_whom_it_is_asked_for(seen: tuple[Callers, Product]) -> None:
+    callers, product = seen
+
+    graph = product.graph_when(lambda graph: asked_by_proxy(graph, callers) == BY_PROXY)
+    assert asked_by_proxy(graph, callers) == BY_PROXY
+
+
+def test_thirdparties_tell_who_depends_on_them(seen: tuple[Callers, Product]) -> None:
+    callers, product = seen
+    both = sorted([callers.shop.node_id, callers.desk.node_id])
+
+    def dependants(name: str) -> list[str]:
         rows = {one["id"]: one for one in product.answer("thirdparties")["third_parties"]}
         return sorted(one["id"] for one in rows[name]["dependants"])
 
-    product.graph_when(lambda graph: "s0.shared-0.example" in tls_edges(graph, internet.desk))
-    assert callers("s0.shared-0.example") == both
-    assert callers("s1.shared-0.example") == [internet.shop.node_id]
+    product.graph_when(lambda graph: "s0.shared-0.example" in tls_edges(graph, callers.desk))
+    assert dependants("s0.shared-0.example") == both
+    assert dependants("s1.shared-0.example") == [callers.shop.node_id]
 
 
 def test_those_that_nobody_trusts_are_told_apart_from_those_that_answer_otherwise(
-    seen: tuple[Internet, Product],
+    seen: tuple[Callers, Product],
 ) -> None:
-    internet, product = seen
+    callers, product = seen
 
     def rows() -> dict[str, dict[str, Any]]:
         return {one["id"]: one for one in product.answer("thirdparties")["third_parties"]}
 
     def is_whole(graph: Graph) -> bool:
-        edges = tls_edges(graph, internet.desk)
+        edges = tls_edges(graph, callers.desk)
         return {name: edges[name]["connections"] for name in BROKEN if name in edges} == BROKEN
 
     assert is_whole(product.graph_when(is_whole))
@@ -135,7 +178,7 @@ def test_those_that_nobody_trusts_are_told_apart_from_those_that_answer_otherwis
     assert untrusted["tls_versions"] == {"1.3": TIMES[UNTRUSTED]}
     assert untrusted["availability"] == round(TIMES[UNTRUSTED] / (TIMES[UNTRUSTED] + BROKEN[UNTRUSTED]), 6)
     assert (well["tls_failures"], well["tls_alerts"], well["availability"]) == (0, {}, 1)
-    edges = tls_edges(product.graph(), internet.shop)
-    assert {name: one["handshakes"]["done"] for name, one in edges.items()} == TIMES
+    edges = tls_edges(product.graph(), callers.shop)
+    assert {name: one["handshakes"]["done"] for name, one in edges.items()} == DIRECT
     assert all(one["handshakes"]["latency_ms"]["p50"] > 0 for one in edges.values())
     assert (plain["availability"], plain["tls_versions"]) == (0, {})

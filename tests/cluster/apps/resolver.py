@@ -2,8 +2,10 @@
 
 resolver.py --zone FILE --counts FILE ADDRESS...
 
-Zone: {"name": {"A": [...], "AAAA": [...], "CNAME": "other", "rcode": 2, "silent": true, "truncate": true}}.
-A name that is not in the zone: NXDOMAIN. SIGHUP reads the zone again; SIGUSR1 and the end write the counts:
+Zone: {"name": {"A": [...], "AAAA": [...], "CNAME": "other", "rcode": 2, "silent": true, "truncate": true,
+"spread": an IPv4 network in which each name has an address of its own, as far as it goes}}.
+"*.name" stands for all names below it that are not there themselves; what there is not at all: NXDOMAIN. SIGHUP reads
+the zone again; SIGUSR1 and the end write the counts:
 {"queries": [[client, transport, name, type, rcode, count]]}; the rcode of a silent name is -1.
 """
 
@@ -14,6 +16,7 @@ import ipaddress
 import json
 import signal
 import struct
+import zlib
 from pathlib import Path
 
 A, CNAME, AAAA = 1, 5, 28
@@ -57,12 +60,20 @@ class Zone:
 
     def follow(self, name):
         """The records at the end of the aliases, and the aliases on the way."""
-        chain, records = [], self.names.get(name)
+        chain, records = [], self.of(name)
         while records and "CNAME" in records and len(chain) < 8:
             chain.append((name, records["CNAME"]))
             name = records["CNAME"].lower()
-            records = self.names.get(name)
+            records = self.of(name)
         return records, [*chain, (name, None)]
+
+    def of(self, name):
+        """Its records, or those of the nearest wildcard above it; None for a name that there is not."""
+        records, parent = self.names.get(name), name
+        while records is None and "." in parent:
+            parent = parent.partition(".")[2]
+            records = self.names.get(f"*.{parent}")
+        return records
 
     def records(self, records, kind, chain):
         owner = chain[-1][0]
@@ -72,6 +83,9 @@ class Zone:
         if records.get("rcode"):
             return records["rcode"], []
         addresses = records.get({A: "A", AAAA: "AAAA"}.get(kind, ""), [])
+        if kind == A and "spread" in records:
+            network = ipaddress.ip_network(records["spread"])
+            addresses = [network[zlib.crc32(owner.encode()) % network.num_addresses]]
         return 0, answers + [record(owner, kind, ipaddress.ip_address(address).packed) for address in addresses]
 
 
