@@ -16,6 +16,11 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_CONNECT(self):
+        self.send_response(403, f"not {self.path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def length(self):
         return int(self.headers["Content-Length"])
 
