@@ -1,6 +1,7 @@
-"""Third parties by the name that their clients used: many at one address, over IPv4 and IPv6, directly and by a proxy,
-whatever DNS had said."""
+"""Third parties by the name that their clients used: many at one address, over IPv4 and IPv6, by TCP, by QUIC and by a
+proxy, whatever DNS had said."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.cluster import Cluster, Workload
+from tests.cluster.cluster import APPS, Cluster, Workload
 from tests.cluster.internet import Internet, by_proxy, start_proxy
 from tests.cluster.network import RESOLVER_IPV4
 from tests.cluster.product import Graph, Product
@@ -23,7 +24,9 @@ PLACES = {f"alone-{at}.example": address for at, address in enumerate(ALONE)} | 
 TIMES = {name: 1 + at % 3 for at, name in enumerate(PLACES)}
 # Some are asked for by way of a proxy, which asks for them in its client's stead.
 BY_PROXY = {name: times for name, times in TIMES.items() if name.startswith(("s3", "s4"))}
-DIRECT = {name: times for name, times in TIMES.items() if name not in BY_PROXY}
+# Some are called by QUIC alone.
+BY_QUIC = {name: times for name, times in TIMES.items() if name.startswith(("s5", "s6"))}
+DIRECT = {name: times for name, times in TIMES.items() if name not in (*BY_PROXY, *BY_QUIC)}
 # DNS calls the first shared address by a name that nobody asks by; the last name is said in capitals.
 FALSE_FRIEND = "cdn.elsewhere.example"
 LOUD = "s8.shared-3.example"
@@ -32,6 +35,7 @@ UNTRUSTED, PLAIN = "s7.shared-2.example", "plain.example"
 BROKEN = {UNTRUSTED: 4, PLAIN: 3}
 CURL = 'curl -s $3 -o /dev/null --resolve "$0:$2:$1" "https://$0:$2/"'
 LEAST_SHARE = 0.999
+QUIC_BYTES = 3_000
 
 
 class Callers:
@@ -39,10 +43,12 @@ class Callers:
 
     def __init__(self, cluster: Cluster) -> None:
         self.internet = Internet(cluster, PLACES)
+        self.by_quic: dict[str, int] = {}
         cluster.publish({FALSE_FRIEND: {"A": [SHARED[0]]}})
         self.shop, self.desk = cluster.pod("alpha", "shop"), cluster.pod("beta", "desk")
         self.proxy = cluster.pod("beta", "proxy")
         start_proxy(self.proxy, cluster.directory)
+        self._serve_quic()
 
     def call(self, client: Workload, name: str, trusting: str = "-k", port: int = 443) -> None:
         address = PLACES.get(name, ALONE[0])
@@ -50,6 +56,24 @@ class Callers:
         where = f"[{address}]" if ":" in address else address
         command = ["sh", "-c", f"{CURL}; true", said, where, str(port), trusting]
         client.start(f"curl-{len(client.programs)}", command).wait()
+
+    def call_by_quic(self) -> dict[str, int]:
+        """Returns how many bytes of each name went over its clients' sockets."""
+        jobs = [f"{name},{PLACES[name]},443,{QUIC_BYTES}" for name, times in BY_QUIC.items() for _ in range(times)]
+        said = self.shop.run("quic", [sys.executable, APPS / "quic.py", "client", *jobs])
+        counted = Counter[str]()
+        for name, sent, received in json.loads(said.splitlines()[-1]):
+            counted[name] += sent + received
+        return dict(counted)
+
+    def _serve_quic(self) -> None:
+        directory = self.internet.cluster.directory
+        for name, made in (("certificate.pem", "good.pem"), ("key.pem", "good.key")):
+            (directory / name).symlink_to(directory / made)
+        addresses = sorted({PLACES[name] for name in BY_QUIC})
+        place = self.internet.cluster.outsider("quic", [])
+        command = [sys.executable, APPS / "quic.py", "server", directory, *addresses]
+        place.start("quic", command, listens=["0.0.0.0:4433"])
 
     def call_by_proxy(self, name: str, times: int) -> None:
         command = ["curl", "-sk", "-o", "/dev/null", f"https://{name}/#[1-{times}]"]
@@ -67,6 +91,7 @@ def seen() -> Iterator[tuple[Callers, Product]]:
                     callers.call(callers.shop, name)
             for name, times in BY_PROXY.items():
                 callers.call_by_proxy(name, times)
+            callers.by_quic = callers.call_by_quic()
             callers.call(callers.desk, "s0.shared-0.example")
             for _ in range(BROKEN[UNTRUSTED]):
                 callers.call(callers.desk, UNTRUSTED, trusting="")
@@ -86,18 +111,25 @@ def asked_by_proxy(graph: Graph, callers: Callers) -> dict[str, int]:
     return {one["target"]: one["requests"] for one in graph["edges"] if one["through"] == way}
 
 
+def quic_bytes(graph: Graph, callers: Callers) -> dict[str, int]:
+    edges = [one for one in graph["edges"] if one["source"] == callers.shop.node_id and one["protocol"] == "quic"]
+    return {one["target"]: one["bytes_sent"] + one["bytes_received"] for one in edges}
+
+
 def test_each_is_called_by_what_its_client_said(seen: tuple[Callers, Product]) -> None:
     callers, product = seen
-    assert callers.internet.met() == Counter(TIMES) + Counter(["s0.shared-0.example"])
+    assert callers.internet.met() == Counter(TIMES) - Counter(BY_QUIC) + Counter(["s0.shared-0.example"])
 
     def connections(graph: Graph) -> dict[str, int]:
         return {name: one["connections"] for name, one in tls_edges(graph, callers.shop).items()}
 
     def is_whole(graph: Graph) -> bool:
-        return connections(graph) == DIRECT and asked_by_proxy(graph, callers) == BY_PROXY
+        by_proxy, by_quic = asked_by_proxy(graph, callers), quic_bytes(graph, callers)
+        return (connections(graph), by_proxy, by_quic) == (DIRECT, BY_PROXY, callers.by_quic)
 
     graph = product.graph_when(is_whole)
     assert connections(graph) == DIRECT
+    assert quic_bytes(graph, callers) == callers.by_quic
     edges = tls_edges(graph, callers.shop)
     assert all(one["encrypted"] and one["bytes_sent"] and one["bytes_received"] for one in edges.values())
     assert {name: one["active_connections"] for name, one in edges.items()} == dict.fromkeys(DIRECT, 0)
@@ -105,6 +137,7 @@ def test_each_is_called_by_what_its_client_said(seen: tuple[Callers, Product]) -
     # What was looked up, and refused, is one more; and who was asked has an address alone.
     assert {name: (one["name_source"], one["ambiguous"]) for name, one in nodes.items()} == {
         **dict.fromkeys(DIRECT, ("sni", False)),
+        **dict.fromkeys(BY_QUIC, ("sni", False)),
         **dict.fromkeys(BY_PROXY, ("proxy", False)),
         PLAIN: ("sni", False),
         FALSE_FRIEND: ("dns", False),
