@@ -25,7 +25,7 @@ SOURCES = APPS / "clients"
 # Beside the tree: made once, and anew when a source changes.
 BUILT = Path(__file__).parents[2] / ".run" / "clients"
 # With it a SYN was sent again by then, so that a connect in vain is a time-out.
-PATIENCE_SECONDS = 2
+PATIENCE_SECONDS = 1.5
 # (url, what the client saw) -> how often.
 Saw: TypeAlias = Counter[tuple[str, str]]
 Command: TypeAlias = list[object]

@@ -40,7 +40,8 @@ FAULTS = {
 }
 _AT = {REFUSED: NOBODY_LISTENS, BLACK_HOLE: SILENT_IPV4}
 _AT |= dict.fromkeys((SLOW_HANDSHAKE, SLOW_ANSWER, SLOW_BODY), SLOW_AT)
-_AT |= dict.fromkeys((EXPIRED_SINCE, WRONG_NAME, UNTRUSTED, BUSY), FAULTS_AT)
+_AT |= dict.fromkeys((EXPIRED_SINCE, WRONG_NAME, UNTRUSTED, BUSY, NXDOMAIN, SERVFAIL), FAULTS_AT)
+_NO_SUCH_NAME, _SERVER_FAILURE = 3, 2
 
 
 class Internet:
@@ -48,12 +49,15 @@ class Internet:
 
     def __init__(self, cluster: Cluster, sites: Mapping[str, str]) -> None:
         self.cluster, self._directory = cluster, cluster.directory
-        self.sites = {**sites, BUSY: FAULTS_AT}
+        self.sites = dict(sites)
         self._sign()
         self._serve()
         places = {**sites, **_AT}
         cluster.publish({name: {_kind(address): [address]} for name, address in places.items()})
-        cluster.publish({SERVFAIL: {"rcode": 2}})
+
+    def lose_names(self) -> None:
+        """From now on there is no NXDOMAIN, and nobody tells where SERVFAIL is. Both were well before."""
+        self.cluster.publish({NXDOMAIN: {"rcode": _NO_SUCH_NAME}, SERVFAIL: {"rcode": _SERVER_FAILURE}})
 
     @property
     def certificate(self) -> Path:
@@ -73,7 +77,7 @@ class Internet:
 
     def _sign(self) -> None:
         self._authority = Authority(self._directory)
-        self._authority.sign("good", [*self.sites, SLOW_HANDSHAKE])
+        self._authority.sign("good", [*self.sites, SLOW_HANDSHAKE, NXDOMAIN, SERVFAIL])
         self._authority.sign("expired", [EXPIRED_SINCE], days=EXPIRED)
         self._authority.sign("other", ["other.example"])
         Authority(self._directory, "stranger").sign("untrusted", [UNTRUSTED])

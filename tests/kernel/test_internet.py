@@ -4,9 +4,11 @@ Cause: curl, Python, Node.js, Go and Java call the same third parties, well ones
 itself saw, call by call. Compare: the client's edges, and `plumb thirdparties`, which must tell the faults apart.
 """
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
@@ -17,6 +19,7 @@ from tests.cluster.cluster import Cluster, Workload
 from tests.cluster.internet import FAULTS, SLOW_SECONDS, Internet, by_proxy, start_proxy
 from tests.cluster.network import RESOLVER_IPV4
 from tests.cluster.product import Graph, Product
+from tests.cluster.traffic import A
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 Edges: TypeAlias = dict[str, dict[str, Any]]
@@ -28,10 +31,14 @@ NEW = {"new-4.example": IPV4[1], "new-6.example": IPV6[1], ALIAS: IPV4[0], BELOW
 TUNNELLED = "tunnelled.example"
 WELL = [*OLD, *NEW]
 TIMES = 3
+# As many attempts of one client as say that somebody fails.
+FAULT_TIMES = 5
+# Known to all, and looked up in vain by one whose resolver is gone.
+LOST_NAME = "lost-name.example"
 # The only client with no proxy of its own.
 BY_PROXY = [language for language in LANGUAGES if language != "node"]
 BUSY_BEHIND_PROXY = "busy-behind-proxy.example"
-THROUGH = {f"https://{TUNNELLED}/": TIMES, f"http://{BUSY_BEHIND_PROXY}/busy": TIMES}
+THROUGH = {f"https://{TUNNELLED}/": TIMES, f"http://{BUSY_BEHIND_PROXY}/busy": FAULT_TIMES}
 # What clients say of each fault.
 SEEN_AS = {
     there.REFUSED: "refused",
@@ -46,7 +53,8 @@ SEEN_AS = {
     there.NXDOMAIN: "resolve",
     there.SERVFAIL: "resolve",
 }
-NEVER_REACHED = (there.NXDOMAIN, there.SERVFAIL)
+# Names that all could look up once.
+FORMER = {f"https://{name}/": 1 for name in (there.NXDOMAIN, there.SERVFAIL, LOST_NAME)}
 BAD_CERTIFICATES = (there.EXPIRED_SINCE, there.WRONG_NAME, there.UNTRUSTED)
 
 
@@ -61,12 +69,12 @@ class Ended(NamedTuple):
 # looks at the name when the handshake is done.
 SILENTLY = dict.fromkeys(BAD_CERTIFICATES, Ended(0, {}))
 WITH_WORDS = {
-    there.EXPIRED_SINCE: Ended(0, {"certificate_expired": TIMES}),
-    there.WRONG_NAME: Ended(0, {"bad_certificate": TIMES}),
-    there.UNTRUSTED: Ended(0, {"unknown_ca": TIMES}),
+    there.EXPIRED_SINCE: Ended(0, {"certificate_expired": FAULT_TIMES}),
+    there.WRONG_NAME: Ended(0, {"bad_certificate": FAULT_TIMES}),
+    there.UNTRUSTED: Ended(0, {"unknown_ca": FAULT_TIMES}),
 }
 DISTRUSTS = {
-    "curl": {**WITH_WORDS, there.WRONG_NAME: Ended(TIMES, {})},
+    "curl": {**WITH_WORDS, there.WRONG_NAME: Ended(FAULT_TIMES, {})},
     "python": WITH_WORDS,
     "node": SILENTLY,
     "go": SILENTLY,
@@ -81,10 +89,19 @@ class Stage:
     product: Product
     proxy: Workload
     lost: Workload
+    began: float
+    ended: float
     found: dict[str, Edges] = field(default_factory=dict)
 
     def rows(self, kind: str = "third_parties") -> Edges:
         return {one["id"]: one for one in self.product.answer("thirdparties")[kind]}
+
+    def rows_when(self, holds: Callable[[Edges], object]) -> Edges:
+        """The first ones for which it holds, else the last. What nobody answers takes five seconds to be told."""
+        end = time.monotonic() + 15
+        while not holds(rows := self.rows()) and time.monotonic() < end:
+            time.sleep(0.5)
+        return rows
 
     def edges(self) -> dict[str, Edges]:
         """By language and name, when nothing more is to come."""
@@ -114,7 +131,7 @@ def host(url: str) -> str:
 
 
 def expected(client: Client) -> dict[str, int]:
-    """How often it tried each that it could find."""
+    """How often it tried each that it could find, by address."""
     found: Counter[str] = Counter()
     for (url, said), count in client.saw.items():
         if said != "resolve":
@@ -138,8 +155,8 @@ def attempts(edge: dict[str, Any] | None) -> int:
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     with Cluster() as cluster:
-        proxied = dict.fromkeys((TUNNELLED, BUSY_BEHIND_PROXY), IPV4[1])
-        internet = Internet(cluster, {**OLD, **NEW, **proxied})
+        more = dict.fromkeys((TUNNELLED, BUSY_BEHIND_PROXY, LOST_NAME), IPV4[1])
+        internet = Internet(cluster, {**OLD, **NEW, **more})
         cluster.publish(
             {
                 ALIAS: {"CNAME": "edge.cdn.example"},
@@ -157,14 +174,19 @@ def stage() -> Iterator[Stage]:
         proxy, lost = cluster.pod("beta", "proxy"), cluster.pod("alpha", "lost")
         start_proxy(proxy, cluster.directory)
         with Product(cluster) as product:
+            began = time.time()
             call_all(clients, proxy)
             ask_nobody(Client("python", lost, internet))
-            yield Stage(internet, clients, product, proxy, lost)
+            yield Stage(internet, clients, product, proxy, lost, began, time.time())
 
 
 def call_all(clients: dict[str, Client], proxy: Workload) -> None:
     for client in clients.values():
-        client.start({f"https://{name}/": TIMES for name in NEW} | dict.fromkeys(FAULTS.values(), TIMES))
+        client.start(FORMER)
+    finish(clients.values())
+    clients["curl"].internet.lose_names()
+    for client in clients.values():
+        client.start({f"https://{name}/": TIMES for name in NEW} | dict.fromkeys(FAULTS.values(), FAULT_TIMES))
         client.start({f"https://{name}/": TIMES for name in OLD}, tls="1.2")
         if client.language in BY_PROXY:
             client.start(THROUGH, more=by_proxy(proxy))
@@ -176,19 +198,19 @@ def ask_nobody(client: Client) -> None:
     resolv_conf = client.internet.cluster.directory / "lost.conf"
     resolv_conf.write_text(f"nameserver {there.NOBODY_LISTENS}\noptions timeout:1 attempts:2\n")
     client.workload.place = replace(client.workload.place, resolv_conf=resolv_conf)
-    client.start({f"https://{WELL[0]}/": TIMES})
+    client.start({f"https://{LOST_NAME}/": FAULT_TIMES})
     client.finish()
-    assert client.saw == {(f"https://{WELL[0]}/", "resolve"): TIMES}
+    assert client.saw == {(f"https://{LOST_NAME}/", "resolve"): FAULT_TIMES}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_client_saw_what_is_so(stage: Stage, language: str) -> None:
     """The stage itself, before anybody is asked what happened on it."""
     saw = stage.clients[language].saw
-    calls = {(f"https://{name}/", "200"): TIMES for name in WELL}
-    calls |= {(url, SEEN_AS[name]): TIMES for name, url in FAULTS.items()}
+    calls = {(f"https://{name}/", "200"): TIMES for name in WELL} | {(url, "200"): 1 for url in FORMER}
+    calls |= {(url, SEEN_AS[name]): FAULT_TIMES for name, url in FAULTS.items()}
     if language in BY_PROXY:
-        calls |= {(url, "503" if "busy" in url else "200"): TIMES for url in THROUGH}
+        calls |= {(url, "503" if "busy" in url else "200"): times for url, times in THROUGH.items()}
     assert saw == calls
 
 
@@ -204,9 +226,9 @@ def test_each_client_s_edges_have_its_own_counts_and_names(stage: Stage, languag
         failed = {reason: n for reason, n in edge["failed_connections"].items() if n}
         assert failed == ({said: count} if said in ("refused", "timeout") else {}), name
         assert edge["errors"] == (count if said == "503" else 0), name
-        assert edge["encrypted"] == (name in (*WELL, *BAD_CERTIFICATES, there.SLOW_HANDSHAKE)), name
+        assert edge["encrypted"] == (url.startswith("https") and not failed and url not in THROUGH), name
     if language in BY_PROXY:
-        assert way and (way["way"], way["requests"]) == (True, 2 * TIMES)
+        assert way and (way["way"], way["requests"]) == (True, sum(THROUGH.values()))
         assert all(edges[host(url)]["through"] == [stage.proxy.node_id] for url in THROUGH)
 
 
@@ -220,31 +242,33 @@ def test_handshakes_are_told_by_version_and_by_how_they_ended(stage: Stage, lang
     names = BAD_CERTIFICATES
     ended = {name: Ended(*(edges[name]["handshakes"][word] for word in ("done", "alerts"))) for name in names}
     broken = {name: edges[name]["handshakes"]["broken"]["client"] for name in names}
-    assert broken == {name: TIMES - one.done for name, one in ended.items()}
+    assert broken == {name: FAULT_TIMES - one.done for name, one in ended.items()}
     assert ended == DISTRUSTS[language]
 
 
 def test_thirdparties_are_called_as_their_clients_called_them(stage: Stage) -> None:
     stage.edges()
-    rows = stage.rows()
+    rows = stage.rows_when(lambda rows: rows[LOST_NAME]["dns_reasons"])
     sources = dict.fromkeys((*WELL, there.SLOW_HANDSHAKE, *BAD_CERTIFICATES), "sni")
     sources |= dict.fromkeys((there.BUSY, there.SLOW_ANSWER, there.SLOW_BODY), "host")
     sources |= dict.fromkeys((there.REFUSED, there.BLACK_HOLE), "dns")
     sources |= dict.fromkeys((TUNNELLED, BUSY_BEHIND_PROXY), "proxy")
+    sources |= dict.fromkeys(map(host, FORMER), "sni")
     assert {name: row["name_source"] for name, row in rows.items()} == sources
     everybody = sorted(client.workload.node_id for client in stage.clients.values())
-    for name, row in rows.items():
-        callers = [one["id"] for one in row["dependants"]]
-        clients = [stage.clients[one].workload.node_id for one in BY_PROXY]
-        assert callers == (sorted(clients) if sources[name] == "proxy" else everybody), name
+    some = sorted(stage.clients[language].workload.node_id for language in BY_PROXY)
+    callers = dict.fromkeys(rows, everybody) | dict.fromkeys((TUNNELLED, BUSY_BEHIND_PROXY), some)
+    callers[LOST_NAME] = sorted([*everybody, stage.lost.node_id])
+    assert {name: [one["id"] for one in row["dependants"]] for name, row in rows.items()} == callers
 
 
 def test_thirdparties_tell_the_faults_apart(stage: Stage) -> None:
     stage.edges()
-    rows, all_times = stage.rows(), TIMES * len(LANGUAGES)
+    rows, all_times = stage.rows(), FAULT_TIMES * len(LANGUAGES)
     for name in WELL:
         row = rows[name]
         assert (row["availability"], row["tls_failures"], sum(row["failed_connections"].values())) == (1, 0, 0), name
+        assert row["connect_ms"]["mean"] > 0 == row["dns_failures"], name
     for name in BAD_CERTIFICATES:
         done = sum(ends[name].done for ends in DISTRUSTS.values())
         row, alerts = rows[name], sum((Counter(ends[name].alerts) for ends in DISTRUSTS.values()), Counter[str]())
@@ -253,15 +277,64 @@ def test_thirdparties_tell_the_faults_apart(stage: Stage) -> None:
     refused, hole = (rows[name] for name in (there.REFUSED, there.BLACK_HOLE))
     assert (refused["availability"], refused["failed_connections"]["refused"]) == (0, all_times)
     assert (hole["availability"], hole["failed_connections"]["timeout"]) == (0, all_times)
+    assert refused["connect_ms"] is hole["connect_ms"] is None
     busy = rows[there.BUSY]
     assert (busy["availability"], busy["errors"], busy["requests"]) == (0, all_times, all_times)
     behind = rows[BUSY_BEHIND_PROXY]
-    assert (behind["availability"], behind["errors"]) == (0, TIMES * len(BY_PROXY))
+    assert (behind["availability"], behind["errors"]) == (0, FAULT_TIMES * len(BY_PROXY))
     assert rows[TUNNELLED]["availability"] == 1
     slow, drip = rows[there.SLOW_ANSWER], rows[there.SLOW_BODY]
     # The time of an answer is that of its first byte: a slow body is no slow answer.
     assert slow["latency_ms"]["mean"] >= 1000 * SLOW_SECONDS > 2 * drip["latency_ms"]["mean"]
     assert slow["availability"] == drip["availability"] == 1
+
+
+def test_those_that_fail_are_told_for_whom_and_since_when(stage: Stage) -> None:
+    stage.edges()
+    failing = {there.REFUSED, there.BLACK_HOLE, there.BUSY, BUSY_BEHIND_PROXY, *BAD_CERTIFICATES}
+    failing |= {there.NXDOMAIN, there.SERVFAIL, LOST_NAME}
+    found = failing_ones(stage.rows_when(lambda rows: failing_ones(rows).keys() == failing))
+    assert found.keys() == failing
+    nodes = {language: client.workload.node_id for language, client in stage.clients.items()}
+    # curl takes the certificate, and looks at the name when all is done; Java looks up once what nobody knows.
+    everybody = frozenset(nodes.values())
+    for_whom = dict.fromkeys(failing, everybody) | {
+        BUSY_BEHIND_PROXY: {nodes[language] for language in BY_PROXY},
+        there.WRONG_NAME: everybody - {nodes["curl"]},
+        there.NXDOMAIN: everybody - {nodes["java"]},
+        there.SERVFAIL: everybody - {nodes["java"]},
+        LOST_NAME: {stage.lost.node_id},
+    }
+    assert {name: clients for name, (clients, _) in found.items()} == for_whom
+    for name, (_, since) in found.items():
+        assert stage.began <= datetime.fromisoformat(since).timestamp() + 1 <= stage.ended + 1, name
+
+
+def failing_ones(rows: Edges) -> dict[str, tuple[set[str], str]]:
+    """For whom, and since when."""
+    return {
+        name: ({one["id"] for one in row["dependants"] if one["state"] == "failing"}, row["since"])
+        for name, row in rows.items()
+        if row["state"] == "failing"
+    }
+
+
+def test_names_that_cannot_be_looked_up_any_more(stage: Stage) -> None:
+    """Against what the resolver answered; the one that is gone answered nothing."""
+    stage.edges()
+    cluster = stage.internet.cluster
+    queries = cluster.resolver.programs[0].counts(cluster.resolver_counts)["queries"]
+    refused = Counter[str]()
+    for _, _, name, kind, rcode, count in queries:
+        refused[name] += count if kind == A and rcode else 0
+    # Java asks once, and remembers for ten seconds that nobody knew.
+    assert min(refused[name] for name in (there.NXDOMAIN, there.SERVFAIL)) >= FAULT_TIMES * (len(LANGUAGES) - 1) + 1
+
+    right = {there.NXDOMAIN: {"gone": refused[there.NXDOMAIN]}, there.SERVFAIL: {"refused": refused[there.SERVFAIL]}}
+    rows = stage.rows_when(lambda rows: rows[LOST_NAME]["dns_reasons"])
+    found = {host(url): rows[host(url)]["dns_reasons"] for url in FORMER}
+    assert found.pop(LOST_NAME).keys() == {"unanswered"}
+    assert found == right
 
 
 def test_the_slow_handshake_is_told_by_its_time(stage: Stage) -> None:
@@ -271,9 +344,9 @@ def test_the_slow_handshake_is_told_by_its_time(stage: Stage) -> None:
         assert slow["mean"] >= 900 * SLOW_SECONDS > fast["mean"], language
 
 
-def test_resolvers_and_names_that_there_are_not(stage: Stage) -> None:
+def test_a_resolver_that_is_gone_and_names_that_are_no_third_party(stage: Stage) -> None:
     stage.edges()
-    assert not {*NEVER_REACHED, "edge.cdn.example", "node-7.cdn.example", "shared.wild.example"} & stage.rows().keys()
+    assert not {"edge.cdn.example", "node-7.cdn.example", "shared.wild.example"} & stage.rows().keys()
     # A query is without an answer after five seconds.
     stage.product.graph_when(lambda graph: any(one["requests"] for one in edges_from(graph, stage.lost).values()))
     resolvers = stage.rows("externals")
