@@ -307,7 +307,9 @@ def test_those_that_fail_are_told_for_whom_and_since_when(stage: Stage) -> None:
     }
     assert {name: clients for name, (clients, _) in found.items()} == for_whom
     for name, (_, since) in found.items():
-        assert stage.began <= datetime.fromisoformat(since).timestamp() + 1 <= stage.ended + 1, name
+        # Nobody's answer is missed for five seconds.
+        late = 6 if name == LOST_NAME else 1
+        assert stage.began - 1 <= datetime.fromisoformat(since).timestamp() <= stage.ended + late, name
 
 
 def failing_ones(rows: Edges) -> dict[str, tuple[set[str], str]]:
@@ -338,6 +340,8 @@ def test_names_that_cannot_be_looked_up_any_more(stage: Stage) -> None:
 
 
 def test_the_slow_handshake_is_told_by_its_time(stage: Stage) -> None:
+    rows = stage.rows()
+    assert rows[there.SLOW_HANDSHAKE]["connect_ms"]["mean"] < 100 < rows[there.SLOW_HANDSHAKE]["handshake_ms"]["mean"]
     for language, edges in stage.edges().items():
         slow, fast = (edges[name]["handshakes"]["latency_ms"] for name in (there.SLOW_HANDSHAKE, "new-4.example"))
         # The server waits from the connect on, the hello comes a moment later.
