@@ -98,8 +98,8 @@ CASES: dict[str, tuple[list[tuple[str, tuple[bytes, ...]]], list[tuple[str, str,
         [("GET", "/k", "200"), ("GET", "/l", "200")],
     ),
     "a path longer than the window": (
-        [("c", (get("/" + "p" * 500),)), ("s", (OK,)), ("c", (get("/short"),)), ("s", (OK,))],
-        [("GET", "/" + "p" * 111, "200"), ("GET", "/short", "200")],
+        [("c", (get("/long/" + "p" * 500),)), ("s", (OK,)), ("c", (get("/short"),)), ("s", (OK,))],
+        [("GET", "/long/*", "200"), ("GET", "/short", "200")],
     ),
     "upgraded: what follows is no HTTP": (
         [
@@ -285,7 +285,7 @@ def test_a_line_that_is_repeated_means_the_same_until_its_name_is_forgotten(wire
                 say(client, server, f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
                 say(server, client, OK)
             seen = wire.counted()
-            right = ((method, path.partition("?")[0][:112], "200") for method, path, _ in said)
+            right = ((method, fold(path.partition("?")[0].encode()), "200") for method, path, _ in said)
             assert seen.requests == sum((both(one) for one in right), Counter())
             assert seen.hosts == {host for *_, host in said}
             names = [one for one in seen.announcements if isinstance(one, NameSeen)]
