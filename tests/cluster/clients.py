@@ -116,6 +116,8 @@ def _built(source: Path, command: Callable[[Path], Command]) -> Path:
     """The directory of what is made of that source."""
     made = BUILT / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     if not made.exists():
+        for older in BUILT.glob(f"{source.stem}-*"):
+            shutil.rmtree(older)
         fresh = made.with_suffix(f".{os.getpid()}")
         fresh.mkdir(parents=True)
         environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}

@@ -62,12 +62,14 @@ func call(client *http.Client, url string) string {
 
 func word(err error) string {
 	var resolving *net.DNSError
-	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var other x509.HostnameError
 	var waiting net.Error
 	switch {
 	case errors.As(err, &resolving):
 		return "resolve"
-	case errors.As(err, &certificate):
+	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &other):
 		return "certificate"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
