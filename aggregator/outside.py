@@ -1,4 +1,5 @@
-"""What was called outside since somebody looked last, and what could not be looked up: each row that came, once.
+"""What was called outside since somebody looked last, and what could not be looked up: each row that came, once; of who
+looks seldom, those of the last seconds.
 
 No I/O and no clock of its own.
 """
