@@ -23,6 +23,9 @@ from aggregator.resolve.vendors import Vendor
 # Of our own: what a portal learns from us can never take the place of what a person declared.
 NAMESPACE = "runtime"
 MAX_ENTITIES = 5000
+# A host that was out of sight for more than the rest of the window: what it calls may have been called then.
+_SHARE_IN_SIGHT = 0.9
+_MOST_ETAGS = 1000
 NAME_SOURCE_ANNOTATION = "plumbline.dev/name-source"
 AMBIGUOUS_ANNOTATION = "plumbline.dev/ambiguous"
 DECLARED_AS_ANNOTATION = "plumbline.dev/declared-as"
@@ -46,7 +49,11 @@ class ThirdParty:
 
 
 class Feed:
-    """One live feed. It never turns empty, and loses nothing while a host that may still use it is out of sight."""
+    """One live feed. It never turns empty, and loses nothing while a host that may still use it is out of sight.
+
+    Before it has seen a whole window it takes the place of nothing that it did not serve itself: a portal may hold what
+    an aggregator served that has lost its data since.
+    """
 
     def __init__(self, options: ExportOptions) -> None:
         """Raises ValueError when the default owner is none."""
@@ -55,12 +62,14 @@ class Feed:
             raise ValueError(f"The default owner {options.default_owner!r} is no reference; write group:default/NAME.")
         self._default_owner = owner
         self._served: Mapping[str, ThirdParty] = {}
+        self._etags: dict[str, None] = {}
 
     def __call__(self, case: Case) -> Rendered:
         """Raises NothingToServe until a third party was seen."""
         left_out: list[str] = []
         seen = _sound(_third_parties(case, self._default_owner), left_out)
-        if any(host.stale for host in case.topology.hosts):
+        is_whole = _is_whole(case)
+        if not is_whole or not _is_in_sight(case):
             seen = _with_earlier(seen, self._served)
         self._served = _bounded(seen, self._served, left_out) or self._served
         if not self._served:
@@ -68,7 +77,18 @@ class Feed:
                 "No third party was seen yet, and an empty catalog would delete what the portal holds; ask again later."
             )
         content = _document(entity_of(self._served[host]) for host in sorted(self._served)).encode("ascii")
-        return Rendered("application/yaml", content, sha256(content).hexdigest()[:32], tuple(left_out))
+        etag = sha256(content).hexdigest()[:32]
+        served = self._remembered(etag)
+        replaces = None if is_whole else frozenset(served)
+        return Rendered("application/yaml", content, etag, tuple(left_out), replaces)
+
+    def _remembered(self, etag: str) -> Iterable[str]:
+        """What was served in this life, the newest last."""
+        self._etags.pop(etag, None)
+        self._etags[etag] = None
+        while len(self._etags) > _MOST_ETAGS:
+            del self._etags[next(iter(self._etags))]
+        return self._etags
 
 
 def entity_of(third_party: ThirdParty) -> Entity:
@@ -109,6 +129,16 @@ def entity_name(host: str) -> str:
         return host
     left = re.sub(r"[^a-z0-9_.]+", "-", host)[:50].strip("-_.")
     return f"{left or 'host'}-{sha256(host.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def _is_whole(case: Case) -> bool:
+    """Whether something was in view from the window's begin on: what is not in it was not called in all of it."""
+    watch = case.watch
+    return watch.seconds_of(case.topology.nodes) >= (watch.to_ns - watch.from_ns) / 1e9
+
+
+def _is_in_sight(case: Case) -> bool:
+    return all(host.share >= _SHARE_IN_SIGHT and not host.stale for host in case.watch.hosts.values())
 
 
 def _third_parties(case: Case, default_owner: str) -> Iterator[ThirdParty]:

@@ -12,12 +12,14 @@ class Rendered:
     """What is served: `etag` (without quotes) changes when, and only when, `content` does.
 
     `left_out`: a sentence for each thing that could not be said in this form, for the log and a metric.
+    `replaces`: etags of the contents whose place it may take, None: of any; who holds another one keeps that for now.
     """
 
     media_type: str
     content: bytes
     etag: str
     left_out: tuple[str, ...] = ()
+    replaces: frozenset[str] | None = None
 
 
 class NothingToServe(Exception):

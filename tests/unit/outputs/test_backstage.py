@@ -16,7 +16,20 @@ from aggregator.outputs.backstage import Feed
 from aggregator.outputs.forms import ExportOptions, NothingToServe, Rendered
 from aggregator.outputs.registry import EXPORTS, HTTP_ROUTES, open_exports
 from aggregator.resolve.vendors import Vendor, Vendors
-from tests.builders import call, case, component, entity, external, host, lookup, third_party, unit
+from tests.builders import (
+    HOUR_AGO,
+    TO_SECONDS,
+    WINDOW_SECONDS,
+    call,
+    case,
+    component,
+    entity,
+    external,
+    host,
+    lookup,
+    third_party,
+    unit,
+)
 
 
 def feed(owner: str = "unknown") -> Feed:
@@ -84,6 +97,39 @@ def test_what_a_silent_host_used_stays_with_its_callers() -> None:
     seen = case(unit("job"), third_party("pay.test"), call("alpha/job", "pay.test"), silent, catalog=component("job"))
     assert said(one(seen)) == {"pay.test": ["component:default/cart", "component:default/job"]}
     assert said(one(nothing(silent)))["pay.test"]
+
+
+def test_what_was_called_while_a_host_was_not_watched_stays_with_its_callers() -> None:
+    """It is back, and most of the window went by without it."""
+    one = feed()
+    one(pays())
+    assert said(one(elsewhere(host("beta", blind=[(200, 100)]))))["pay.test"]
+    assert said(one(elsewhere(host("beta", blind=[(20, 10)])))) == {"b.test": ["component:default/cart"]}
+
+
+def elsewhere(*hosts: pb.Host, first_seen: float = HOUR_AGO) -> Case:
+    """Cart calls another one; everything is in view since `first_seen`."""
+    other = third_party("b.test", first_seen=first_seen)
+    seen = (unit("cart", first_seen=first_seen), other, call("alpha/cart", "b.test"), *hosts)
+    return case(*seen, catalog=component("cart"))
+
+
+def test_what_was_seen_before_all_agents_were_gone_stays_until_a_window_is_whole_again() -> None:
+    one = feed()
+    one(pays())
+    assert set(said(one(elsewhere(first_seen=TO_SECONDS - 100)))) == {"pay.test", "b.test"}
+    assert set(said(one(elsewhere(first_seen=TO_SECONDS - WINDOW_SECONDS)))) == {"b.test"}
+
+
+def test_before_a_window_is_whole_it_takes_the_place_of_its_own_alone() -> None:
+    """What an aggregator served that has lost its data since may have been more."""
+    one = feed()
+    first = one(elsewhere(first_seen=TO_SECONDS - 50))
+    assert first.replaces == {first.etag}
+    second = one(pays(host("beta", stale=True)))
+    assert second.etag != first.etag and second.replaces is None
+    again = one(elsewhere(first_seen=TO_SECONDS - 50))
+    assert again.replaces == {first.etag, second.etag}
 
 
 def test_callers_are_declared_components_and_asking_a_resolver_is_no_call() -> None:
