@@ -186,5 +186,5 @@ def test_what_is_no_entity_and_what_is_there_twice_is_refused() -> None:
 
 
 def test_the_lock_names_no_place_to_get_it_from() -> None:
-    for lock in (HERE / "package-lock.json", HERE.parent / "buf/package-lock.json"):
-        assert '"resolved"' not in lock.read_text(encoding="utf-8")
+    for place in (HERE, HERE / "backstage", HERE.parent / "buf"):
+        assert '"resolved"' not in (place / "package-lock.json").read_text(encoding="utf-8")
