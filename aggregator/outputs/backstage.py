@@ -138,7 +138,9 @@ def _is_whole(case: Case) -> bool:
 
 
 def _is_in_sight(case: Case) -> bool:
-    return all(host.share >= _SHARE_IN_SIGHT and not host.stale for host in case.watch.hosts.values())
+    """With no host at all nothing is."""
+    hosts = case.watch.hosts.values()
+    return bool(hosts) and all(host.share >= _SHARE_IN_SIGHT and not host.stale for host in hosts)
 
 
 def _third_parties(case: Case, default_owner: str) -> Iterator[ThirdParty]:

@@ -121,6 +121,15 @@ def test_what_was_seen_before_all_agents_were_gone_stays_until_a_window_is_whole
     assert set(said(one(elsewhere(first_seen=TO_SECONDS - WINDOW_SECONDS)))) == {"b.test"}
 
 
+def test_when_the_last_host_is_gone_the_last_calls_that_are_kept_take_the_place_of_nothing() -> None:
+    """What silent hosts told leaves the window one by one, some of it after them."""
+    one = feed()
+    one(pays())
+    last = elsewhere()
+    del last.topology.hosts[:]
+    assert set(said(one(last))) == {"pay.test", "b.test"}
+
+
 def test_before_a_window_is_whole_it_takes_the_place_of_its_own_alone() -> None:
     """What an aggregator served that has lost its data since may have been more."""
     one = feed()
