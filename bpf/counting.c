@@ -3,6 +3,10 @@
 #define barrier() asm volatile("" ::: "memory")
 /* What is rare is compiled out of the way: the code of a usual packet stays in few lines of the cache. */
 #define RARE(condition) __builtin_expect(!!(condition), 0)
+/* 0 or 1, by arithmetic: a branch would cost more, and give the verifier a state for each way. */
+#define IS_NEGATIVE(a) ((u64)(a) >> 63)
+#define IS_BELOW(a, b) IS_NEGATIVE((u64)(a) - (u64)(b))
+#define IS_ZERO(a) IS_NEGATIVE((u64)(a) - 1)
 #define AFTER(a, b) ((s32)((u32)(a) - (u32)(b)) > 0)
 #define TRIM_INDEX(variable, mask) asm volatile("%0 &= " #mask : "+r"(variable))
 

@@ -46,7 +46,7 @@ def compiled(text: str, defines: set[str], functions: Iterable[str], structs: It
     from bcc import BPF
 
     flags = [f"-D{one}" for one in sorted(defines)]
-    program = BPF(text=text, cflags=["-Wno-macro-redefined", f"-I{SOURCES}", *flags])
+    program = BPF(text=text, cflags=["-Wno-macro-redefined", "-Werror=implicit-function-declaration", f"-I{SOURCES}", *flags])
     try:
         return _taken_out(program, text, functions, structs)
     finally:

@@ -1,9 +1,5 @@
 /* Routes and hosts: text into a hash, folded. */
 
-/* 0 or 1, by arithmetic: a branch for each character would cost more, and give the verifier a state for each way. */
-#define IS_NEGATIVE(a) ((u64)(a) >> 63)
-#define IS_BELOW(a, b) IS_NEGATIVE((u64)(a) - (u64)(b))
-#define IS_ZERO(a) IS_NEGATIVE((u64)(a) - 1)
 #define IS_WITHIN(letter, first, count) (IS_BELOW((u64)(letter) - (first), count) & (IS_NEGATIVE((u64)(letter) - (first)) ^ 1))
 #define OPAQUE(value) asm volatile("" : "+r"(value))
 
