@@ -83,8 +83,8 @@ struct http_direction {
  * the requests in flight, most often the only one. It also is the room behind a window up to which the verifier takes what
  * is loaded there to reach. */
 struct http {
+  struct http_direction direction[2];   /* requests, responses; first: at another offset the compiler makes a tenth more code */
   u64 to_the_line[7];
-  struct http_direction direction[2];   /* requests, responses */
   u32 head;
   u32 tail;
   u8 pipelined;
@@ -95,8 +95,6 @@ struct http {
   u8 reserved[3];
   struct http_request in_flight[HTTP_IN_FLIGHT];
 };
-BEGINS_A_LINE(struct http, direction[0]);
-BEGINS_A_LINE(struct http, direction[1]);
 BEGINS_A_LINE(struct http, head);
 SOCKET_STORAGE(http_connections, struct http, 0);
 
