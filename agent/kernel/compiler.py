@@ -45,8 +45,8 @@ def compiled(text: str, defines: set[str], functions: Iterable[str], structs: It
     os.environ["BCC_KERNEL_SOURCE"] = str(SOURCES)
     from bcc import BPF
 
-    flags = [f"-D{one}" for one in sorted(defines)]
-    program = BPF(text=text, cflags=["-Wno-macro-redefined", "-Werror=implicit-function-declaration", f"-I{SOURCES}", *flags])
+    flags = ["-Wno-macro-redefined", "-Werror=implicit-function-declaration", *(f"-D{one}" for one in sorted(defines))]
+    program = BPF(text=text, cflags=[f"-I{SOURCES}", *flags])
     try:
         return _taken_out(program, text, functions, structs)
     finally:
