@@ -24,10 +24,11 @@ class Town:
     cluster: Cluster
     name: str
     more: Sequence[str] = ()
+    programs: Sequence[str] = ()
     _objects: list[Json] = field(default_factory=list)
 
     def __enter__(self) -> "Town":
-        programs = {name: app(name) for name in ("server.py", "load.py")}
+        programs = {name: app(name) for name in ("server.py", "load.py", *self.programs)}
         for place in (self.name, *self.more):
             self.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place}})
             self.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.meta("apps", place), "data": programs})

@@ -9,6 +9,7 @@ from pathlib import Path
 CONTROL = "10.200.0.1"
 # Of the control plane's place too: somebody who is not of the cluster, and what DNS calls them.
 OUTSIDE, OUTSIDE_NAME = "203.0.113.9", "api.pay.example"
+OUTSIDE_TOO = "203.0.113.10"
 SERVICES, FIRST_SERVICE, DNS = "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
 PODS = "10.244.0.0/16"
 NAMESPACES = Path("/run/netns")
@@ -34,6 +35,7 @@ def build(control: str, nodes: dict[int, str]) -> None:
         "link add br0 type bridge",
         f"addr add {CONTROL}/24 dev br0",
         f"addr add {OUTSIDE}/32 dev br0",
+        f"addr add {OUTSIDE_TOO}/32 dev br0",
         "link set br0 up",
         into=control,
     )
