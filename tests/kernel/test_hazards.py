@@ -74,7 +74,10 @@ HAZARDS: dict[str, Callable[[Stage], Truth]] = {
 PROOFS = {"MPTCP": ("MPTcpExtMPCapableACKRX", 20), "TCP fast open": ("TcpExtTCPFastOpenPassive", 150)}
 # Its client resets many connections at once: over a bad wire nobody can say how many of them the server ever had.
 RESETS_AT_ONCE = "answers that cross it"
-LONG_OVER_A_BAD_WIRE = {"requests that cross the end of the sequence numbers", RESETS_AT_ONCE}
+LONG_OVER_A_BAD_WIRE = {
+    *("requests that cross the end of the sequence numbers", RESETS_AT_ONCE),
+    *("IPv6", "a v4-mapped address", "MPTCP that is refused", "segments of 100 bytes"),
+}
 
 
 def everywhere() -> Iterator[ParameterSet]:

@@ -259,7 +259,7 @@ def test_what_only_looks_like_a_hello_has_no_name(reader: Reader) -> None:
     assert set(lost) == {"quic_sealed", "quic_malformed"} and lost.total() >= 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_million_datagrams_at_random_make_no_name_and_nothing_grows(reader: Reader) -> None:
     kernel, dice = reader.wire.kernel, np.random.default_rng(1)

@@ -134,6 +134,7 @@ def test_after_a_restart_they_go_on_and_who_comes_then_is_new(town: Town) -> Non
     assert town.states() == {**before, FRESH: "new"}
 
 
+@pytest.mark.long
 def test_a_resolver_that_is_dead_is_seen_in_who_cannot_be_looked_up(town: Town) -> None:
     """And nobody calls them any more."""
     town.cluster.resolver.programs[0].end()
