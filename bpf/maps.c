@@ -235,8 +235,9 @@ BPF_TABLE("lru_hash", struct quic_peer_key, struct quic_peer, quic_peers, 4096);
  * QUIC_SETTLES_NS; so the oldest may be forgotten. */
 BPF_TABLE("lru_hash", u64, u64, quic_names, 4096);
 
-/* cgroup -> datagrams that were sampled in one window of time; 0 stands for all, 1 for the pieces of all TLS handshakes.
- * Written by the kernel; the oldest may be forgotten. */
+/* cgroup, or one of these -> what was sampled in one window of time. Written by the kernel; the oldest may be forgotten. */
+#define SAMPLES_OF_QUIC 0              /* all of its datagrams; no cgroup has that number */
+#define SAMPLES_OF_TLS (~0ULL)         /* pieces of all its handshakes */
 struct sample_rate {
   u64 window;
   u64 taken;

@@ -1,6 +1,6 @@
 """What calls to one third party, or to several, say of it and of each who calls it. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,9 +27,12 @@ class Calls:
     def clients(self) -> list[str]:
         return sorted({edge.source for edge in self.edges} | set(self.failed))
 
-    def of(self, client: str) -> "Calls":
-        own = {client: self.failed[client]} if client in self.failed else {}
-        return Calls([edge for edge in self.edges if edge.source == client], own, self.asks)
+    def by_client(self) -> dict[str, "Calls"]:
+        edges: defaultdict[str, list[Edge]] = defaultdict(list)
+        for edge in self.edges:
+            edges[edge.source].append(edge)
+        failed = {client: {client: some} for client, some in self.failed.items()}
+        return {client: Calls(edges[client], failed.get(client, {}), self.asks) for client in self.clients}
 
     @property
     def attempts(self) -> int:
@@ -68,8 +71,8 @@ def figures(calls: Calls, served: Mapping[str, Served], doing: Mapping[str, tupl
     """What all calls together say, and those of each who depends on it: `served` has what that one was asked itself,
     `doing` how the third party is for it, and since when."""
     dependants = [
-        {"id": client, **_state(doing.get(client)), **_dependant(calls.of(client), served.get(client, Served()))}
-        for client in calls.clients
+        {"id": client, **_state(doing.get(client)), **_dependant(own, served.get(client, Served()))}
+        for client, own in calls.by_client().items()
     ]
     return {**_numbers(calls), "dependants": dependants}
 

@@ -18,7 +18,7 @@ static __always_inline u32 quic_may_sample(u64 cgroup_id, u64 now_ns, struct con
     lose(LOSS_names_shed);
     return 0;
   }
-  if (window_takes(cgroup_id, window, QUIC_SAMPLES_EACH) && window_takes(0, window, QUIC_SAMPLES_ALL))
+  if (window_takes(cgroup_id, window, QUIC_SAMPLES_EACH) && window_takes(SAMPLES_OF_QUIC, window, QUIC_SAMPLES_ALL))
     return 1;
   lose(LOSS_quic_over_rate);
   return 0;

@@ -291,7 +291,7 @@ static __always_inline u32 tls_may_show(struct connection *c, struct tls *tls, u
   u64 flow = c->flow, *last = certificates_seen.lookup(&flow);
   if (tls->shown >= TLS_PIECES || settings->shed || (!tls->shown && last && now_ns - *last < TLS_SHOWN_AGAIN_NS))
     return 0;
-  if (!window_takes(1, now_ns >> SAMPLE_WINDOW_BITS, TLS_PIECES_ALL)) {
+  if (!window_takes(SAMPLES_OF_TLS, now_ns >> SAMPLE_WINDOW_BITS, TLS_PIECES_ALL)) {
     lose(LOSS_certificates_over_rate);
     return 0;
   }

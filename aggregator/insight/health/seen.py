@@ -30,8 +30,7 @@ class Seen:
 def seen(case: Case, hosts: Mapping[str, frozenset[str]]) -> Iterator[Seen]:
     """`case`: of that time alone; `hosts`: by client."""
     for node, calls in called(case, NODE_KIND_THIRD_PARTY):
-        for client in calls.clients:
-            own = calls.of(client)
+        for client, own in calls.by_client().items():
             reasons, where = _reasons(own), hosts.get(client, frozenset())
             failures = sum(reasons.values())
             # A handshake may break, and a request be broken off, long after it counted as an attempt.

@@ -20,7 +20,6 @@ static __always_inline void http_answered(struct connection *c, struct http *htt
     return;
   }
   struct http_request *of = http_slot(http, http->tail);
-  d->slot = http->tail;
   http->tail++;
   if (http->in_turn < HTTP_TRUSTED)
     http->in_turn++;
@@ -41,15 +40,6 @@ static __always_inline u32 http_overtakes(struct connection *c, struct http *htt
   return c->role == ROLE_CLIENT ? AFTER(c->matters[0], c->next_in) : AFTER(c->matters[1], c->next_out);
 }
 
-/* A request that alone is in flight lies beside the numbers that say so: each line of the cache is a wait for the other CPU. By
- * arithmetic: older kernels would check all that follows once for each way. */
-static __always_inline void http_begin_at_first(struct http *http) {
-  u64 busy = http->head ^ http->tail | http->pipelined, kept = IS_ZERO(busy) - 1;
-  barrier();
-  http->head &= kept;
-  http->tail &= kept;
-}
-
 /* The head of a request is complete: it waits for its answer. */
 static __always_inline void http_asked(struct connection *c, struct http *http, struct http_direction *d) {
   if (!http->direction[1].tainted && http_overtakes(c, http))
@@ -65,7 +55,6 @@ static __always_inline void http_asked(struct connection *c, struct http *http, 
   }
   if (http->in_turn >= HTTP_TRUSTED && !http->pipelined)
     http->older = 0;   /* from this request on: nothing else is in flight */
-  http_begin_at_first(http);
   struct http_request *slot = http_slot(http, http->head);
   slot->route = d->route;
   slot->host = d->host;

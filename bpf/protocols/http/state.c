@@ -74,14 +74,13 @@ struct http_direction {
   u8 chunked;
   u8 has_length;
   u8 ended;                /* the digits of a chunk's size ended */
-  u8 slot;                 /* where the request of the present answer was */
   u8 window[WINDOW + 32];  /* what a compare of a header's name reads beyond its line */
-  u8 to_the_line[44];
+  u8 to_the_line[45];
 };
 
-/* Two CPUs read the two directions, and both look at what is between them: it lies in one line of the cache with the first of
- * the requests in flight, most often the only one. It also is the room behind a window up to which the verifier takes what
- * is loaded there to reach. */
+/* Two CPUs read the two directions, and both look at what is between them, in a line of the cache that has nothing of either:
+ * the head is written by who reads requests alone, the tail by who reads answers, but where all is begun anew. In flight is
+ * also the room behind a window up to which the verifier takes what is loaded there to reach. */
 struct http {
   struct http_direction direction[2];   /* requests, responses; first: at another offset the compiler makes a tenth more code */
   u64 to_the_line[7];
