@@ -14,6 +14,7 @@ from aggregator.ingest.tables import Tables
 from aggregator.records import NOBODY_KNOWN, TOLD_ELSEWHERE, Flow
 from aggregator.resolve.callings import Calling, Callings
 from aggregator.resolve.claimed import Claimed
+from aggregator.resolve.fresh import Fresh
 from aggregator.resolve.hosts import HostAddresses
 from aggregator.resolve.places import is_loopback
 from aggregator.resolve.resolved import NOT_SHOWN, Columns
@@ -27,8 +28,6 @@ _MASKED: Final = b"masked"
 
 
 class Callers:
-    """`fresh` are servers whose callers may soon be known."""
-
     def __init__(
         self,
         tables: Tables,
@@ -39,6 +38,7 @@ class Callers:
         services: Services,
         served: ServedFlows,
         strangers: Strangers,
+        fresh: Fresh,
         cluster: str,
     ) -> None:
         self._tables = tables
@@ -49,14 +49,13 @@ class Callers:
         self._services = services
         self._served = served
         self._strangers = strangers
+        self._fresh = fresh
         self._cluster = cluster
         self.callings = Callings()
-        self.fresh: set[int] = set()
 
     def forget(self, one: int) -> None:
         self.callings.make(one)
         self.callings.ask(one)
-        self.fresh.discard(one)
 
     # --- clients ---
 
@@ -97,10 +96,9 @@ class Callers:
 
     # --- servers ---
 
-    def resolve(self, found: Columns, one: int, owner: int | None, age_ns: int) -> None:
-        """`owner`: who has the far address; the target is found."""
+    def resolve(self, found: Columns, one: int, owner: int | None, first_ns: int) -> None:
+        """`owner`: who has the far address; the target is found. `first_ns`: when the flow was seen first."""
         value, target = self._tables.flows.values[one], self._ends.vertices[int(found.target[one])]
-        self.fresh.discard(one)
         found.source[one] = found.by_host[one] = NOT_SHOWN
         masked = _MASKED, target, value.port, value.transport
         if value.peer_address == MANY:
@@ -117,9 +115,9 @@ class Callers:
             return
         self.callings.ask(one, (value.peer_address, *masked[1:]), masked)
         if self._hosts.have(value.peer_address):
-            self._by_host(found, one, value, masked, age_ns)
+            self._by_host(found, one, value, masked, first_ns)
         else:
-            self._by_address(found, one, value, self.callings.callers((value.peer_address, *masked[1:])), age_ns)
+            self._by_address(found, one, value, self.callings.callers((value.peer_address, *masked[1:])), first_ns)
 
     def _called_by(self, found: Columns, one: int, owner: int, masked: Calling) -> None:
         """One of its own may ask for all of them, and be answered by another one or, by way of its host, by itself."""
@@ -131,33 +129,34 @@ class Callers:
         if masked[1] in self.callings.callers(masked):
             found.by_host[one] = self._host(b"", self._tables.endpoints.values[owner].host)
 
-    def _by_host(self, found: Columns, one: int, value: Flow, masked: Calling, age_ns: int) -> None:
+    def _by_host(self, found: Columns, one: int, value: Flow, masked: Calling, first_ns: int) -> None:
         known = self.callings.callers((value.peer_address, *masked[1:]))
         others = self.callings.callers(masked)
         if others or self._services.is_open(value.local_address, value.port):
             found.by_host[one] = self._host(value.peer_address, self._claimed.place(value.endpoint).host)
-        if found.by_host[one] >= 0 and (others or len(known) > 1 or (not known and not self._is_fresh(value, age_ns))):
+        if found.by_host[one] >= 0 and (
+            others or len(known) > 1 or (not known and not self._fresh.may_be_known(value, first_ns))
+        ):
             found.source[one] = found.by_host[one]
         else:
-            self._by_address(found, one, value, known, age_ns)
+            self._by_address(found, one, value, known, first_ns)
 
-    def _by_address(self, found: Columns, one: int, value: Flow, known: list[int], age_ns: int) -> None:
-        shared = self._hosts.have(value.peer_address) or is_loopback(value.peer_address)
+    def _by_address(self, found: Columns, one: int, value: Flow, known: list[int], first_ns: int) -> None:
+        is_shared = self._hosts.have(value.peer_address) or is_loopback(value.peer_address)
+        is_inside = is_shared or self._strangers.is_inside(value.peer_address, self._claimed.place(value.endpoint))
+        is_fresh = self._fresh.may_be_known if is_shared else self._fresh.may_be_claimed
         if len(known) == 1:
             found.source[one] = known[0]
             found.far[one] = endpoint = self._ends.values[known[0]].endpoint
             found.far_host[one] = self._tables.endpoints.values[endpoint].host
-        elif known or (shared and self._is_fresh(value, age_ns)):
+        elif known:
             found.target[one] = NOT_SHOWN  # several on one address: their own rows tell them apart
-            if not known:
-                self.fresh.add(one)
+        elif is_inside and is_fresh(value, first_ns):
+            found.target[one] = NOT_SHOWN
+            self._fresh.flows.add(one)
         else:
-            is_inside = shared or self._strangers.is_inside(value.peer_address, self._claimed.place(value.endpoint))
             kind = pb.NODE_KIND_UNRESOLVED if is_inside else pb.NODE_KIND_EXTERNAL
             found.source[one] = self._ends.id_of(self._strangers.bare(value.peer_address, kind))
-
-    def _is_fresh(self, value: Flow, age_ns: int) -> bool:
-        return age_ns < self._hosts.grace_ns(value)
 
     def _host(self, address: bytes, own: int) -> int:
         """Of an address, else of a host by its id."""

@@ -21,6 +21,7 @@ from aggregator.records import (
 from aggregator.resolve.callers import Callers
 from aggregator.resolve.claimed import Claimed
 from aggregator.resolve.contested import ContestedFlows
+from aggregator.resolve.fresh import Fresh
 from aggregator.resolve.holders import Holders, Said
 from aggregator.resolve.hosts import HostAddresses
 from aggregator.resolve.names import DnsMemory
@@ -76,9 +77,9 @@ class Resolver:
             tables, services, dns, ownership, self._hosts, self.ends, self.end_of, self._revision_of, cluster
         )
         self._revisions = PodRevisions(tables, self._revision_of, self._node_of)
-        self._callers = Callers(
-            tables, self.ends, self.end_of, self._claimed, self._hosts, services, self.served, self._strangers, cluster
-        )
+        self._fresh = Fresh(tables, coverage)
+        known = (self._claimed, self._hosts, services, self.served, self._strangers, self._fresh)
+        self._callers = Callers(tables, self.ends, self.end_of, *known, cluster)
         self._contested = ContestedFlows(
             tables, ownership, presence, self._node_of, self._claimed.place, self.served.of
         )
@@ -138,11 +139,12 @@ class Resolver:
         flows = self._tables.flows.values
         lives.grow(size)
         awake = lives.awake[:size].copy()
+        self._fresh.look(now_ns)
         found = self._columns = self._columns.grown(size)
         dirty = self._dirty(lives, awake)
         for one in dirty:
             if flows[one].role == CLIENT:
-                self._resolve_client(found, one, int(lives.last_ns[one]))
+                self._resolve_client(found, one, lives)
             elif flows[one].far_endpoint == AS_TIME_TELLS:
                 found.moved[one] = self._claimed.has_moved(flows[one])
         self._index_holders(found, awake)
@@ -150,7 +152,7 @@ class Resolver:
         for one in self._callers.callings.flows(touched):
             found.shared[one] = self._callers.is_shared(one)
         for one in self._callers.callings.askers(touched) | {one for one in dirty if flows[one].role == SERVER}:
-            self._resolve_server(found, one, int(lives.last_ns[one]), now_ns - int(lives.first_ns[one]))
+            self._resolve_server(found, one, lives)
         return Resolved(
             self.ends.values,
             self.ends.vertices,
@@ -169,7 +171,7 @@ class Resolver:
             found.elsewhere,
             found.shared | found.in_turn,
             self._revisions.value,
-            bool(self._callers.fresh),
+            bool(self._fresh.flows),
         )
 
     def _index_holders(self, found: Columns, awake: Bools) -> None:
@@ -189,11 +191,12 @@ class Resolver:
         woke, slept = seen.note(awake)
         for one in slept:
             self._callers.forget(one)
+            self._fresh.flows.discard(one)
             self.served.forget(one)
         hosts_own, hosts = self._hosts.take_changed()
         owned = self._ownership.take_changed()
         addresses = owned | self.served.take_changed(owned) | self._dns.take_changed() | hosts_own
-        which = {*woke, *self._callers.fresh, *self._of_renamed(), *seen.of_peers(addresses), *self._of_hosts(hosts)}
+        which = {*woke, *self._fresh.flows, *self._of_renamed(), *seen.of_peers(addresses), *self._of_hosts(hosts)}
         which.update(np.flatnonzero(awake & (lives.last_ns[: len(awake)] >= found.until_ns)).tolist())
         return sorted(one for one in which if awake[one])
 
@@ -222,17 +225,18 @@ class Resolver:
         endpoints = [one for one, value in enumerate(values) if value.host in hosts]
         return self._seen.of_endpoints(endpoints, self._columns.far)
 
-    def _resolve_client(self, found: Columns, one: int, time_ns: int) -> None:
+    def _resolve_client(self, found: Columns, one: int, lives: Lives) -> None:
         value = self._tables.flows.values[one]
+        self._fresh.flows.discard(one)
         found.source[one] = self.end_of(value.endpoint)
         found.outside[one] = False
         if not self.served.resolve(found, one):
-            self._resolve_target(found, one, value, time_ns)
+            self._resolve_target(found, one, value, lives)
         self.served.name_ways(found, one)
         self._callers.note_client(found, one, self._answering.get(one, ()))
 
-    def _resolve_target(self, found: Columns, one: int, value: Flow, time_ns: int) -> None:
-        owner = self._owned(found, one, value, time_ns)
+    def _resolve_target(self, found: Columns, one: int, value: Flow, lives: Lives) -> None:
+        owner = self._owned(found, one, value, int(lives.last_ns[one]))
         if value.peer_address == MANY:
             found.target[one] = self.ends.id_of(one_of_many(value.port, self._cluster))
         elif value.far_endpoint == TOLD_ELSEWHERE:
@@ -242,17 +246,22 @@ class Resolver:
         elif (host := self._hosts.behind(value.peer_address, self._claimed.place(value.endpoint))) is not None:
             found.target[one] = self.ends.id_of(host)
         elif self._strangers.is_inside(value.peer_address, self._claimed.place(value.endpoint)):
+            if self._fresh.may_be_claimed(value, int(lives.first_ns[one])):
+                found.target[one] = NOT_SHOWN
+                self._fresh.flows.add(one)
+                return
             found.target[one] = self.ends.id_of(self._strangers.bare(value.peer_address, pb.NODE_KIND_UNRESOLVED))
         else:
             found.outside[one] = True
             found.target[one] = self.ends.id_of(self._strangers.outside(value))
 
-    def _resolve_server(self, found: Columns, one: int, time_ns: int, age_ns: int) -> None:
+    def _resolve_server(self, found: Columns, one: int, lives: Lives) -> None:
         value = self._tables.flows.values[one]
+        self._fresh.flows.discard(one)
         found.target[one] = self.end_of(value.endpoint)
         found.port[one] = value.port
-        owner = self._owned(found, one, value, time_ns)
-        self._callers.resolve(found, one, owner, age_ns)
+        owner = self._owned(found, one, value, int(lives.last_ns[one]))
+        self._callers.resolve(found, one, owner, int(lives.first_ns[one]))
 
     def _owned(self, found: Columns, one: int, value: Flow, time_ns: int) -> int | None:
         """Whose the far end is, where it is one of ours."""

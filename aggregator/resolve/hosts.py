@@ -1,18 +1,17 @@
 """Hosts' own addresses: what is behind one of them on a port that nobody owns. Pure."""
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from plumbline.v1 import topology_pb2 as pb
 
 from aggregator.ingest.tables import Tables
-from aggregator.records import SECOND_NS, End, Flow
+from aggregator.records import End
 from aggregator.resolve.places import Place, is_loopback
 from aggregator.resolve.vertices import prefixed
 from aggregator.topology.coverage import HostCoverage
 
 K = TypeVar("K", bytes, int)
-_GRACE_INTERVALS: Final = 3
 
 
 class HostAddresses:
@@ -51,11 +50,6 @@ class HostAddresses:
     def end_of(self, host: int) -> End:
         key = self._tables.hosts.values[host]
         return End(prefixed(key, key.name, self._cluster), pb.NODE_KIND_HOST, key.name, key.cluster)
-
-    def grace_ns(self, value: Flow) -> int:
-        """For so long, who called a flow's server from such an address may not be known yet."""
-        known = self._coverage.get(self._tables.endpoints.values[value.endpoint].host)
-        return _GRACE_INTERVALS * (known.interval_ns if known else SECOND_NS)
 
 
 def _differing(old: Mapping[K, int], new: Mapping[K, int]) -> set[K]:

@@ -4,7 +4,7 @@ import pytest
 from plumbline.v1 import flow_pb2 as flow
 from plumbline.v1 import topology_pb2 as pb
 
-from tests.unit.aggregator.agents import World, ns
+from tests.unit.aggregator.agents import Agent, World, ns
 
 
 @pytest.fixture
@@ -53,6 +53,40 @@ def test_until_the_clients_have_spoken_a_shared_address_is_not_guessed_at(world:
     assert world.requests(1.5) == {}
     assert world.requests(20) == {("10.0.0.1", "beta/shop"): 7}
     assert world.nodes()["10.0.0.1"].kind == pb.NODE_KIND_UNRESOLVED
+
+
+@pytest.fixture
+def stranger(world: World) -> tuple[World, Agent, Agent]:
+    """Beta's shop is called from 10.1.0.7, and calls it, while alpha has told until then only."""
+    alpha, beta = world.agent("alpha", "10.0.0.1"), world.agent("beta", "10.0.0.2")
+    alpha.tells(0, 1)
+    beta.serves(beta.unit("shop"), "10.1.0.7", 80, 7, local="10.0.0.2")
+    beta.calls(beta.unit("shop"), "10.1.0.7", 81, 5)
+    beta.tells(1, 2)
+    return world, alpha, beta
+
+
+def test_an_address_that_its_agent_is_about_to_claim_is_no_strangers(stranger: tuple[World, Agent, Agent]) -> None:
+    world, alpha, _ = stranger
+    assert world.requests(2.1) == {}
+    alpha.pod("p1", "10.1.0.7", since=1.2)
+    alpha.tells(1, 2, at=2.2)
+    assert world.requests(2.3) == {("alpha/pod-p1", "beta/shop"): 7, ("beta/shop", "alpha/pod-p1"): 5}
+
+
+@pytest.mark.parametrize("now", [2.3, 4.1], ids=["all have spoken", "one is silent"])
+def test_an_address_that_nobody_claims_is_soon_unresolved(stranger: tuple[World, Agent, Agent], now: float) -> None:
+    world, alpha, _ = stranger
+    if now < 3:
+        alpha.tells(1, 2, at=2.2)
+    assert world.requests(now) == {("10.1.0.7", "beta/shop"): 7, ("beta/shop", "10.1.0.7"): 5}
+
+
+def test_who_can_be_nobody_of_ours_is_shown_at_once(stranger: tuple[World, Agent, Agent]) -> None:
+    world, _, beta = stranger
+    beta.serves(beta.unit("shop"), "192.0.2.1", 80, 3, local="10.0.0.2")
+    beta.tells(2, 2.1)
+    assert world.requests(2.1) == {("192.0.2.1", "beta/shop"): 3}
 
 
 def test_containers_of_one_pod_are_one_node(world: World) -> None:
