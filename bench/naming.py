@@ -1,4 +1,4 @@
-"""What names cost the agent: user CPU for new TLS connections and for DNS look-ups, beside one that ships events.
+"""What names cost the agent: CPU for new TLS connections and for DNS look-ups, beside one that ships events.
 
 python -m bench.naming [--json] [--seconds 10]     (root; the programs of scripts/setup dev)
 
@@ -7,10 +7,11 @@ hooks with an event for each handshake and each answer. The client says how many
 """
 
 import sys
+import time
 from dataclasses import dataclass
 from typing import Final
 
-from bench.agent_cpu import both_user, events_agent
+from bench.agent_cpu import both_cpu, events_agent
 from bench.common import Figure, flags, progress, show, write
 from bench.stage import CLIENT_HOST, SERVER_HOST, TLS_PORT, Missing, Pair, agents, stage
 from tests.cluster.leftovers import NoCluster
@@ -50,10 +51,11 @@ print(count)
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """User CPU in seconds of ours and of the other, and how many there were."""
+    """CPU in seconds of ours and of the other, how much ours differs from itself idle, and how many there were."""
 
     ours: float
     theirs: float
+    noise: float
     count: int
 
 
@@ -81,12 +83,13 @@ def measured(scene: Pair, product: Product, seconds: float) -> list[Figure]:
     for what, command in (("new TLS connections", tls), ("DNS look-ups", dns)):
         progress(what)
         used = _used(scene, product, what.partition(" ")[0], command, seconds)
-        ours, theirs = (cpu / used.count * 1e6 for cpu in (used.ours, used.theirs))
+        ours, theirs, noise = (cpu / used.count * 1e6 for cpu in (used.ours, used.theirs, used.noise))
         rate = f"{used.count / (seconds + _SETTLE_SECONDS):.0f} a second"
         figures += [
-            Figure(f"user CPU for 1,000 {what}", ours, "ms", note=rate),
+            Figure(f"CPU for 1,000 {what}", ours, "ms", note=rate),
+            Figure("  idle against idle", noise, "ms"),
             Figure("  an event each", theirs, "ms"),
-            Figure("  times less", theirs / ours if ours else 0, "x", row=f"{what} against events"),
+            Figure("  times less, or what can be told", theirs / max(ours, noise), "x", row=f"{what} against events"),
         ]
     return figures
 
@@ -94,14 +97,16 @@ def measured(scene: Pair, product: Product, seconds: float) -> list[Figure]:
 def _used(scene: Pair, product: Product, name: str, command: list[object], seconds: float) -> Used:
     """Without what each takes idle. Names are told at the load's begin: that belongs to it."""
     said: list[str] = []
+    length = seconds + _SETTLE_SECONDS
     with events_agent(product, CLIENT_HOST, said) as events:
-        idle = both_user(product, CLIENT_HOST, events, seconds)
+        before = both_cpu(product, CLIENT_HOST, events, length)
         program: Program = scene.client.start(f"load-{name}", command)
-        busy = both_user(product, CLIENT_HOST, events, seconds + _SETTLE_SECONDS)
+        busy = both_cpu(product, CLIENT_HOST, events, length)
         program.wait(30)
-    share = (seconds + _SETTLE_SECONDS) / seconds
-    ours, theirs = (max(late - early * share, 0) for early, late in zip(idle, busy, strict=True))
-    return Used(ours, theirs, int(program.output.read_text().split()[-1]))
+        time.sleep(_SETTLE_SECONDS)
+        after = both_cpu(product, CLIENT_HOST, events, length)
+    ours, theirs = (max(one - (early + late) / 2, 0) for early, one, late in zip(before, busy, after, strict=True))
+    return Used(ours, theirs, abs(after[0] - before[0]), int(program.output.read_text().split()[-1]))
 
 
 if __name__ == "__main__":

@@ -41,19 +41,17 @@ class Budget:
 
 
 BUDGETS: Final = (
-    Budget("user CPU for 1,000 requests, against an event each", "against events", "x", 20, 100, at_least=True),
+    Budget("CPU for 1,000 requests, against an event each", "against events", "x", 20, 100, at_least=True),
     Budget(
-        "user CPU for 1,000 new TLS connections, against events",
+        "CPU for 1,000 new TLS connections, against events",
         "new TLS connections against events",
         "x",
         10,
         20,
         at_least=True,
     ),
-    Budget(
-        "user CPU for 1,000 DNS look-ups, against events", "DNS look-ups against events", "x", 20, 100, at_least=True
-    ),
-    Budget("agent's user CPU at 10 times the rate, the same edges", "agent CPU at 10x", "x", 1.3, 1.1),
+    Budget("CPU for 1,000 DNS look-ups, against events", "DNS look-ups against events", "x", 20, 100, at_least=True),
+    Budget("agent's CPU at 10 times the rate, the same edges", "agent CPU at 10x", "x", 1.3, 1.1),
     Budget("nginx, throughput kept, both sides traced", "kept, both sides", "%", 90, 95, at_least=True),
     Budget("nginx, throughput kept, the server's side traced", "kept, server's side", "%", 93, 95, at_least=True),
     Budget("nginx with TLS, the server's side traced", "kept, TLS", "%", 95, 98, at_least=True),

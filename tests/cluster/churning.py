@@ -49,7 +49,7 @@ class Watched:
             text = response.read().decode()
         return Sample(
             time.monotonic(),
-            sum(self._product.cpu_seconds(f"agent-{self._host}").values()),
+            self._product.cpu_seconds(f"agent-{self._host}"),
             self._memory.read().working_set / MEGABYTE,
             {name: float(value) for name, value in _GAUGE.findall(text)},
             {reason: int(float(value)) for _, reason, value in _LOSSES.findall(text) if float(value)},

@@ -126,10 +126,10 @@ class Product:
         """Where readers ask."""
         return f"127.0.0.1:{self.readers_port}"
 
-    def cpu_seconds(self, name: str) -> dict[str, float]:
-        """User and system time of "aggregator" or "agent-HOST" and its children by now."""
+    def cpu_seconds(self, name: str) -> float:
+        """Of "aggregator" or "agent-HOST" and its children by now."""
         rows = dict(line.split() for line in (self._cgroup(name) / "cpu.stat").read_text().splitlines())
-        return {"user": int(rows["user_usec"]) / 1e6, "system": int(rows["system_usec"]) / 1e6}
+        return int(rows["usage_usec"]) / 1e6
 
     def http(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as response:
