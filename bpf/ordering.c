@@ -336,6 +336,8 @@ int replay_early(struct __sk_buff *skb) {
     skb->cb[CB_FLAGS] = flags & ~CB_FIRST;
     if (flags & CB_EGRESS)
       parsers_by_protocol.call(skb, PARSER_HTTP_SENT);
+    else if (c->reading[0] == READING && AFTER(skb->cb[CB_SEQUENCE], next))
+      parsers_by_protocol.call(skb, KEEP_EARLY);   /* there is a hole between them */
     else
       parsers_by_protocol.call(skb, PARSER_HTTP_RECEIVED);
   } else if (!(flags & CB_EGRESS) && c->reading[0] == READING && has_passed(sk, next)) {

@@ -16,20 +16,20 @@ from tests.kernel.wire import Wire
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(120)]
 # Of a segment that apps/holes.py wants held back.
-IS_ONE = f"tcp dport {PORT} ip length 777"
 HELD_BACK = (
-    "add table inet holes; add chain inet holes in { type filter hook input priority 0; };"
-    f"add rule inet holes in {IS_ONE} counter drop"
+    "add table inet holes; add chain inet holes in {{ type filter hook input priority 0; }};"
+    "add rule inet holes in tcp dport {port} ip length 777 counter drop"
 )
+DEFERRED = 8087
 
 
-def held_back(stage: Stage, scenario: str, meanwhile: Callable[[], object]) -> Truth:
+def held_back(stage: Stage, scenario: str, meanwhile: Callable[[], object], port: int = PORT) -> Truth:
     """What the program has done: its segments of that size are dropped until it has sent all that comes early."""
     counts = stage.cluster.directory / f"{scenario}.json"
     early = counts.with_name(f"{counts.name}.early")
-    stage.server.run("nft", ["nft", HELD_BACK])
+    stage.server.run("nft", ["nft", HELD_BACK.format(port=port)])
     try:
-        words = [scenario, stage.server.ipv4, PORT, "--counts", counts]
+        words = [scenario, stage.server.ipv4, port, "--counts", counts]
         program = stage.client.start(scenario, [PYTHON, APPS / "holes.py", *words])
         wait_until(early.exists, "the rest has come early", 30)
         meanwhile()
@@ -67,3 +67,11 @@ def test_what_was_kept_and_lost_makes_no_request_of_the_body_after_it(stage: Sta
 def test_a_client_that_leaves_while_a_hole_is_open_leaves_no_gap(stage: Stage) -> None:
     """What it said lies far behind the hole, further than bytes are kept: TCP has it all."""
     assert_exact(stage.watch(lambda: held_back(stage, "leaving", lambda: time.sleep(0.5))))
+
+
+def test_what_comes_early_behind_the_segment_that_made_the_connection_waits(stage: Stage) -> None:
+    """Which its listener met, that waits for data: what it said is read first, and then not what is beyond the hole."""
+    stage.serve(DEFERRED, "--defer-accept")
+    outcome = stage.watch(lambda: held_back(stage, "first", lambda: time.sleep(0.3), DEFERRED))
+    assert outcome.truth.rows.total() == 2
+    assert_exact(outcome)

@@ -116,5 +116,17 @@ def leaving(client):
         note_answer(client, mixed.Reader(connection), "PUT", "/in/leaving")
 
 
+def first(client):
+    """The hole is behind what made the connection."""
+    with client.connection() as connection:
+        connection.sendall(f"GET /first/met HTTP/1.1\r\n{ANSWER}X-Pad: ".encode())
+        connection.sendall(b"p" * HELD_BYTES)
+        connection.sendall(b"\r\n\r\n" + request("/then/asked"))
+        let_the_test_act()
+        reader = mixed.Reader(connection)
+        for path in ("/first/met", "/then/asked"):
+            note_answer(client, reader, "GET", path)
+
+
 if __name__ == "__main__":
-    main((many_lines, torn, leaving))
+    main((many_lines, torn, leaving, first))
