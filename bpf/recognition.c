@@ -79,12 +79,8 @@ static __always_inline u32 meet_client(struct __sk_buff *skb, struct connection 
 
 /* The segment that the listener met before this connection was. Only what begins where its bytes begin, or early, is its
  * own: to a listener anybody may send. Gives whether it is to be read before all others. */
-static __always_inline u32 take_first(struct connection *c, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
-                                      struct control *settings) {
-  read_addresses(skb, p);
-  u64 stream = stream_of(p, c->netns_cookie);
+static __always_inline u32 take_met(struct connection *c, struct bpf_sock *sk, struct packet *p, u64 stream, struct control *settings) {
   struct first_segment *first = first_segments.lookup(&stream);
-  c->first_at_listener = 0;
   if (!first || !c->sequenced || c->protocol != PROTOCOL_UNKNOWN || first->start - c->matters[0] >= EARLY_REACH)
     return 0;
   struct early_bytes *e = early_streams.sk_storage_get(sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -105,4 +101,14 @@ static __always_inline u32 take_first(struct connection *c, struct __sk_buff *sk
   }
   first_segments.delete(&stream);
   return c->protocol == PROTOCOL_HTTP ? CB_FIRST : 0;
+}
+
+/* Until it is taken an answer waits for its turn: one that another CPU sends meanwhile would go by unread. */
+static __always_inline u32 take_first(struct connection *c, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p,
+                                      struct control *settings) {
+  read_addresses(skb, p);
+  u32 taken = take_met(c, sk, p, stream_of(p, c->netns_cookie), settings);
+  barrier();
+  c->first_at_listener = 0;
+  return taken;
 }
