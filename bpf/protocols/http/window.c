@@ -90,15 +90,15 @@ static __always_inline u32 http_scan(struct connection *c, struct http_direction
     u64 from = at, begin = line;
     TRIM_INDEX(from, 255);
     TRIM_INDEX(begin, 255);
-    u64 hit = http_line_ends(d->window + from);
-    if (!hit) {
-      at += 8;
-      hit = http_line_ends(d->window + from + 8);
-    }
-    if (!hit) {
-      at += 8;
+    u64 hit = http_line_ends(d->window + from), next = http_line_ends(d->window + from + 8);
+    if (!(hit | next)) {
+      at += 16;
       continue;
     }
+    u64 behind = IS_ZERO(hit >> 7);
+    OPAQUE(behind);
+    at += behind << 3;
+    hit |= next & -behind;
     at += ((hit & -hit) - 1 & EACH_BYTE) * EACH_BYTE >> 56;   /* its bytes up to the first hit, counted */
     if (at > filled)
       break;
