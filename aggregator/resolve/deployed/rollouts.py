@@ -111,8 +111,10 @@ class Progress:
                 yield from self._state(active, waiting, now_ns)
 
     def _is_of_before(self, target: Generation | None) -> bool:
-        """Where replicas changed with the template, the API says that it was observed before it has a new revision."""
-        return self.active is not None and target == self.current and not self.spec.status.updated
+        """Where replicas changed with the template, the API says that it was observed before it has a new revision: the
+        one that it has is only scaled by then."""
+        is_same = target is not None and self.current is not None and target.uid == self.current.uid
+        return self.active is not None and is_same and not self.spec.status.updated
 
     def _name(self, active: Rollout, target: Generation | None, now_ns: int) -> Iterator[Step]:
         before = self.current

@@ -162,13 +162,15 @@ def spec(raw: Raw, kind: str = "Deployment") -> Spec:
     return read_spec(raw, kind)
 
 
-def replica_set(of: str, number: int, second: int = 0, marked: str = "") -> Generation:
+def replica_set(of: str, number: int, second: int = 0, marked: str = "", scaled: int = 0) -> Generation:
+    """`scaled`: how often it was."""
     name = marked or f"hash{number}"
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": of, "uid": f"uid-{of}", "controller": True}
     meta = {
         "name": f"{of}-{name}",
         "namespace": "shop",
         "uid": f"uid-{of}-{name}",
+        "generation": 1 + scaled,
         "creationTimestamp": TIMES.format(second),
         "labels": {"pod-template-hash": name},
         "annotations": {"deployment.kubernetes.io/revision": str(number)},

@@ -66,8 +66,8 @@ class Cluster:
     def observe(self, *counts: int, **more: Any) -> list[pb.Event]:
         return self.see(observed(self.raw, *counts, **more))
 
-    def revise(self, number: int, second: int, marked: str = "") -> list[pb.Event]:
-        self.deployed.generations([replica_set("web", number, second, marked)], ())
+    def revise(self, number: int, second: int, marked: str = "", scaled: int = 0) -> list[pb.Event]:
+        self.deployed.generations([replica_set("web", number, second, marked, scaled)], ())
         return self.events()
 
     def run(self, *pods: Pod) -> list[pb.Event]:
@@ -139,7 +139,7 @@ def test_where_replicas_change_too_the_revision_is_not_the_one_of_before() -> No
 
     cluster = Cluster()
     cluster.change(both, "helm", {})
-    assert cluster.observe(0, 3) == []
+    assert cluster.observe(0, 3) == [] and cluster.revise(1, 0, scaled=1) == []
     cluster.revise(2, 1)
     (begun,) = cluster.observe(0, 3, revision="2")
     assert (begun.revision, begun.previous_revision) == ("hash2", "hash1")
