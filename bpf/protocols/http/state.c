@@ -21,7 +21,7 @@
 #define HTTP_WINDOWS 1
 #endif
 #ifndef HTTP_STEPS
-#define HTTP_STEPS 32            /* pairs of words and lines of a window in one scan; 16 of them are pairs */
+#define HTTP_STEPS 48            /* words and lines of a window in one scan; 32 of them are words */
 #endif
 #ifndef FOLD_LIMIT
 #define FOLD_LIMIT 112           /* characters of a path or host that count */

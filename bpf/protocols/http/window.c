@@ -69,12 +69,6 @@ static __always_inline u32 http_matters(const u8 *line, u32 is_client) {
 
 #define EACH_BYTE 0x0101010101010101ULL
 
-/* The top bit of each of eight bytes that is a newline; above the first of them, of others too. */
-static __always_inline u64 http_line_ends(const u8 *bytes) {
-  u64 word = *(u64 *)bytes ^ EACH_BYTE * '\n';
-  return (word - EACH_BYTE) & ~word & EACH_BYTE << 7;
-}
-
 /* Line by line through the window, eight bytes at a time, to the end of a line that matters or to the window's end.
  * The positions live in registers, trimmed in each round to one range, so that the verifier meets a state again. */
 static __always_inline u32 http_scan(struct connection *c, struct http_direction *d) {
@@ -90,15 +84,12 @@ static __always_inline u32 http_scan(struct connection *c, struct http_direction
     u64 from = at, begin = line;
     TRIM_INDEX(from, 255);
     TRIM_INDEX(begin, 255);
-    u64 hit = http_line_ends(d->window + from), next = http_line_ends(d->window + from + 8);
-    if (!(hit | next)) {
-      at += 16;
+    u64 word = *(u64 *)(d->window + from) ^ EACH_BYTE * '\n';
+    u64 hit = (word - EACH_BYTE) & ~word & EACH_BYTE << 7;
+    if (!hit) {
+      at += 8;
       continue;
     }
-    u64 behind = IS_ZERO(hit >> 7);
-    OPAQUE(behind);
-    at += behind << 3;
-    hit |= next & -behind;
     at += ((hit & -hit) - 1 & EACH_BYTE) * EACH_BYTE >> 56;   /* its bytes up to the first hit, counted */
     if (at > filled)
       break;
