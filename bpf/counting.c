@@ -9,7 +9,6 @@
 #define IS_ZERO(a) IS_NEGATIVE((u64)(a) - 1)
 #define AFTER(a, b) ((s32)((u32)(a) - (u32)(b)) > 0)
 #define TRIM_INDEX(variable, mask) asm volatile("%0 &= " #mask : "+r"(variable))
-#define OPAQUE(value) asm volatile("" : "+r"(value))
 
 static long (*map_insert)(void *map, const void *key, const void *value, u64 flags) = (void *)BPF_FUNC_map_update_elem;
 /* BCC's own name for it becomes the old bpf_probe_read where the kernel's symbols may not be read (no CAP_SYSLOG),
@@ -172,22 +171,20 @@ static __always_inline u32 window_takes(u64 who, u64 window, u64 most) {
   return 1;
 }
 
-/* Base-2 exponential with 8 buckets an octave: bucket b holds 2^(b/8) up to 2^((b+1)/8) ns. Without branches, of which each
- * would be taken as often as not. */
+/* Base-2 exponential with 8 buckets an octave: bucket b holds 2^(b/8) up to 2^((b+1)/8) ns. */
 static __always_inline u16 latency_bucket(u64 ns) {
-  u64 value = ns | 1, octave = 0, steps = 0;
-  #pragma unroll
-  for (int i = 5; i >= 0; i--) {
-    u64 shift = IS_BELOW((1ULL << (1 << i)) - 1, value) << i;
-    octave += shift;
-    value >>= shift;
-  }
-  u64 mantissa = (ns | 1) << (63 - octave) >> 47;
-  OPAQUE(mantissa);
-  const u32 bounds[] = { 71468, 77936, 84990, 92682, 101071, 110218, 120194 };   /* 65536 * 2^(k/8), rounded up */
-  #pragma unroll
-  for (int i = 0; i < 7; i++)
-    steps += IS_BELOW(bounds[i] - 1, mantissa);
+  u64 value = ns | 1;
+  u32 octave = 0, steps;
+  if (value >> 32) { octave += 32; value >>= 32; }
+  if (value >> 16) { octave += 16; value >>= 16; }
+  if (value >> 8) { octave += 8; value >>= 8; }
+  if (value >> 4) { octave += 4; value >>= 4; }
+  if (value >> 2) { octave += 2; value >>= 2; }
+  if (value >> 1) octave += 1;
+  u64 mantissa = octave > 16 ? (ns | 1) >> (octave - 16) : (ns | 1) << (16 - octave);
+  /* 65536 * 2^(k/8), rounded up */
+  steps = (mantissa >= 71468) + (mantissa >= 77936) + (mantissa >= 84990) + (mantissa >= 92682) +
+          (mantissa >= 101071) + (mantissa >= 110218) + (mantissa >= 120194);
   return octave * 8 + steps;
 }
 

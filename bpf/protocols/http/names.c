@@ -1,6 +1,7 @@
 /* Routes and hosts: text into a hash, folded. */
 
 #define IS_WITHIN(letter, first, count) (IS_BELOW((u64)(letter) - (first), count) & (IS_NEGATIVE((u64)(letter) - (first)) ^ 1))
+#define OPAQUE(value) asm volatile("" : "+r"(value))
 
 static __always_inline void http_fold_end(struct connection *c, struct http_direction *d, struct control *settings) {
   u64 from = d->fold_from, hash = d->hash, kind = d->phase - HTTP_AUTHORITY;

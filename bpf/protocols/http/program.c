@@ -181,7 +181,10 @@ static __always_inline int http_program(struct __sk_buff *skb, const u32 source)
   struct bpf_sock *sk = skb->sk;
   struct control *s = settings();
   if (!sk)
-    return 1;   /* the entry program has seen that it is a full one */
+    return 1;
+  sk = bpf_sk_fullsock(sk);
+  if (!sk)
+    return 1;
   struct connection *c = connections.sk_storage_get(sk, 0, 0);
   struct http *http = http_connections.sk_storage_get(sk, 0, 0);
   if (!c)
