@@ -134,9 +134,8 @@ class Callers:
         others = self.callings.callers(masked)
         if others or self._services.is_open(value.local_address, value.port):
             found.by_host[one] = self._host(value.peer_address, self._claimed.place(value.endpoint).host)
-        if found.by_host[one] >= 0 and (
-            others or len(known) > 1 or (not known and not self._fresh.may_be_known(value, first_ns))
-        ):
+        is_nobodys = not known and not self._fresh.may_be_known(value, first_ns)
+        if found.by_host[one] >= 0 and (others or len(known) > 1 or is_nobodys):
             found.source[one] = found.by_host[one]
         else:
             self._by_address(found, one, value, known, first_ns)

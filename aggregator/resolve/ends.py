@@ -78,8 +78,18 @@ class Resolver:
         )
         self._revisions = PodRevisions(tables, self._revision_of, self._node_of)
         self._fresh = Fresh(tables, coverage)
-        known = (self._claimed, self._hosts, services, self.served, self._strangers, self._fresh)
-        self._callers = Callers(tables, self.ends, self.end_of, *known, cluster)
+        self._callers = Callers(
+            tables,
+            self.ends,
+            self.end_of,
+            self._claimed,
+            self._hosts,
+            services,
+            self.served,
+            self._strangers,
+            self._fresh,
+            cluster,
+        )
         self._contested = ContestedFlows(
             tables, ownership, presence, self._node_of, self._claimed.place, self.served.of
         )
