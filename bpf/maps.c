@@ -6,6 +6,7 @@
 #define MAX_FLOWS 65536
 #define MAX_FLOW_COUNTS 32768
 #define FLOW_PLACES 8192   /* in each half */
+#define ROW_PLACES 8192    /* in each half */
 #define MAX_REQUEST_ROWS 65536
 #define MAX_NAMES 32768
 #define MAX_SHARES 16384
@@ -76,13 +77,15 @@ struct connection {
   u8 ended_by;             /* enum role: who said first that it is over */
   u8 adopted;              /* open before the agent */
   u8 dns_prefix[2];        /* server, client: a message's length came in a segment of its own */
-  u16 asked_port;
+  u8 unlike[2];            /* ingress, egress: segments that are not held against the one before (protocols/http/repeat.c) */
 
   u32 process_id;
   u32 unsaid_bytes;        /* sent, and retransmitted, before it had a flow */
   u32 unsaid_retransmits;
   u16 unsaid_packets;
   u16 connect_bucket;      /* of how long its connect took; 0: it is not there yet, or began before the agent */
+  u16 asked_port;
+  u16 reserved[3];
 };
 BEGINS_A_LINE(struct connection, flow);
 BEGINS_A_LINE(struct connection, process_id);
@@ -177,6 +180,12 @@ BPF_HASH(places, u32, u64, FLOW_PLACES);
 
 BPF_HASH(request_rows_0, struct request, struct request_counts, MAX_REQUEST_ROWS);
 BPF_HASH(request_rows_1, struct request, struct request_counts, MAX_REQUEST_ROWS);
+
+/* The same for most rows, at a place that follows from what they are: half of them are of generation 0. A row whose place
+ * another has is in the hash until the next drain. Written by the kernel, read and set to zero by the agent in the half that the
+ * kernel does not write. */
+BPF_F_TABLE("array", u32, struct placed_row, placed_rows, 2 * ROW_PLACES, BPF_F_MMAPABLE);
+
 BPF_ARRAY_OF_MAPS(flow_counts, "flow_counts_0", 2);
 BPF_ARRAY_OF_MAPS(request_rows, "request_rows_0", 2);
 

@@ -9,7 +9,8 @@ static __always_inline void call_http(struct __sk_buff *skb, struct packet *p, u
 }
 
 /* A segment of a stream that a parser reads: to it if it brings the next byte that matters, else it is kept, or nothing. */
-static __always_inline void read_stream(struct __sk_buff *skb, struct connection *c, struct bpf_sock *sk, struct packet *p, u32 flags) {
+static __always_inline void read_stream(struct __sk_buff *skb, struct connection *c, struct bpf_sock *sk, struct packet *p, u32 flags,
+                                        struct control *s, int generation) {
   u32 reading = p->egress ? c->reading[1] : c->reading[0];
   if (reading == READING_OVER)
     return;
@@ -18,6 +19,8 @@ static __always_inline void read_stream(struct __sk_buff *skb, struct connection
     return;
   }
   u32 order = order_of(sk, p, p->egress ? c->matters[1] : c->matters[0]);
+  if (order == ORDER_NEW && http_repeated(skb, sk, c, p, s, generation))
+    return;
   if (reading == READING_TAINTED || order == ORDER_NEW)
     call_http(skb, p, flags);
   else if (order == ORDER_EARLY || (order == ORDER_MISSED && c->early))
@@ -57,7 +60,7 @@ static __always_inline u32 read_segment(struct __sk_buff *skb, struct bpf_sock *
   if (RARE(c->waits))
     call_reader(skb, p, flags, PARSER_TLS);
   if (c->protocol == PROTOCOL_HTTP) {
-    read_stream(skb, c, sk, p, flags);
+    read_stream(skb, c, sk, p, flags, s, generation);
   } else if (c->protocol == PROTOCOL_DNS && whole) {
     end_turn(c, flags);   /* its parser needs no order */
     call_dns(skb, p, c->role, 0);

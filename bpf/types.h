@@ -60,6 +60,7 @@ enum loss { LOSSES(ENUM_LOSS) DROPS(ENUM_LOSS) LOSS_COUNT };
 struct control {
   u64 seed;
   u32 generation;          /* counts drains; its lowest bit: which half of the double-buffered maps this run writes */
+  u32 names_epoch;         /* changes when names have been forgotten: what a connection knows of them is void then */
   u32 parser_budget;       /* parsed connections at once */
   u32 names_each_endpoint; /* that a cgroup may have of each kind of name at a time */
   u32 flows_each_endpoint; /* that a cgroup may have at a time */
@@ -74,7 +75,6 @@ struct control {
   u32 bytes_retrans_offset;
   u32 skc_net_offset;      /* of a socket's network namespace in struct sock, and of that one's number in struct net */
   u32 inum_offset;
-  u32 names_epoch;         /* changes when names have been forgotten: what a connection knows of them is void then */
   u32 oom_shows_task;      /* the kernel tells of an OOM victim by its task, not by its number */
   u32 task_cgroups_offset; /* from a task to its cgroup's number, and from a cgroup to the one around it */
   u32 task_tgid_offset;
@@ -163,6 +163,14 @@ struct request {
 struct request_counts {
   u64 count;
   u64 sum_ns;
+};
+
+/* A row where it lies: one line of the cache. */
+struct placed_row {
+  struct request key;
+  struct request_counts counts;
+  u32 claims;              /* who adds one and reads one has it; 0: nobody has asked for it */
+  u32 tag;                 /* of the key: another CPU may see its words come in any order */
 };
 
 /* A connection that was open before the agent: who opened it, from /proc. */

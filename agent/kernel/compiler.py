@@ -21,6 +21,7 @@ KEPT = (
     "request_rows_1",
     "flow_counts",
     "placed_counts",
+    "placed_rows",
     "places",
     "names",
     "shares",

@@ -18,6 +18,7 @@ from agent.kernel.counted import appended, flow_columns, request_columns, withou
 from agent.kernel.flowcounts import FlowCounts
 from agent.kernel.libbpf import KernelCallFailed
 from agent.kernel.maps import Ring, Rows, wait_for_running_programs
+from agent.kernel.rowcounts import RowCounts
 from agent.records import (
     FLOW_OTHER,
     OTHER,
@@ -75,6 +76,7 @@ class SocketKernel:
         self._no_room: Counter[str] = Counter()
         self._connecting = Connecting(self._maps["connecting"])
         self._flow_counts = FlowCounts(self._maps)
+        self._row_counts = RowCounts(self._maps)
         # What is in the map: an old agent may have put ranges there that are no longer ours.
         self._inside = {(one["address"].tobytes(), int(one["length"])) for one in self._maps["inside"].each_key()}
         self._closed = False
@@ -102,7 +104,7 @@ class SocketKernel:
         if not wait_for_running_programs():
             self._wait_by_map_update()
         flows = flow_columns(*self._flow_counts.take(idle))
-        requests = request_columns(*self._maps[f"request_rows_{idle}"].take_all())
+        requests = request_columns(*self._row_counts.take(idle))
         flows = appended(without_zeros(flows), self._connecting.take_unroutable())
         requests = appended(requests, self._dns_timeouts())
         lost, dropped = self._losses()
@@ -207,6 +209,7 @@ class SocketKernel:
             self._control[member] = value
         self._set_generation(int(self._control["generation"][0]))
         self._flow_counts = FlowCounts(self._maps)
+        self._row_counts = RowCounts(self._maps)
         if stand is not None:
             self._drained_ns = stand.drained_ns
             self._reported |= {reason: stand.reported.get(reason, 0) for reason in self._reasons}

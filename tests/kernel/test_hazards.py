@@ -55,6 +55,10 @@ HAZARDS: dict[str, Callable[[Stage], Truth]] = {
     "writes of one byte": small(CUT, "--requests", 40, "--connections", 8, "--largest", 300, "--cut", 1),
     "segments of 100 bytes": small(PORT, "--maximum-segment", 100, "--cut", 500, "--largest", 5000),
     "many short connections": small(PORT, *SHORT_CONNECTIONS),
+    "each request some times over": small(PORT, "--requests", 3000, "--repeat", 30, "--largest", 3000),
+    "each request some times over, one at once": small(
+        PORT, "--requests", 3000, "--repeat", 30, "--largest", 3000, "--depth", 1
+    ),
     "a listener that waits for the first bytes": small(DEFERRED, *SHORT_CONNECTIONS),
     "IPv6": to(lambda stage: stage.server.ipv6),
     "a v4-mapped address": to(lambda stage: f"::ffff:{stage.server.ipv4}"),

@@ -1,4 +1,4 @@
-"""Where a flow's counters lie makes no difference to what they say: at a place of its own, or in the hash."""
+"""Where counters of flows, and rows of requests, lie makes no difference to what they say: a place, or the hash."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -111,3 +111,28 @@ def test_a_successor_goes_on_with_places_that_are_about_to_be_free(wire: Wire) -
     assert having_places(wire) == own
     wire.counted()
     assert having_places(wire) == set()
+
+
+def rows_in_hashes(wire: Wire) -> int:
+    return sum(len(wire.kernel._maps[f"request_rows_{half}"].read_all()[0]) for half in range(2))
+
+
+def test_rows_have_places(wire: Wire) -> None:
+    for _ in range(3):
+        ask()
+        assert rows_in_hashes(wire) == 0
+        assert_counted_once(wire.counted())
+
+
+def test_a_row_whose_place_another_has_is_in_the_hash_for_that_interval(wire: Wire) -> None:
+    claims = wire.kernel._row_counts._halves["claims"]
+    for _ in range(3):
+        claims[:] = 2  # as two leave it who claimed at once
+        ask()
+        assert rows_in_hashes(wire) > 0
+        assert_counted_once(wire.counted())
+    wire.counted()
+    assert not claims.any()
+    ask()
+    assert rows_in_hashes(wire) == 0
+    assert_counted_once(wire.counted())

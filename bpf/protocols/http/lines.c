@@ -102,6 +102,7 @@ static __always_inline void http_content_length(struct http_direction *d, u8 *li
 static __always_inline void http_content_type(struct connection *c, struct http *http, struct http_direction *d, u8 *line,
                                               int generation) {
   u64 kind = *(u64 *)(line + 16) | LOWER, form = *(u64 *)(line + 23) | LOWER;
+  d->once = 1;
   if (d->operation && !http->older && kind == WORD8('x', 't', '/', 'e', 'v', 'e', 'n', 't') && form == WORD8('t', '-', 's', 't', 'r', 'e', 'a', 'm'))
     http_count_answer(c, http_slot(http, http->tail - 1), d->status, OUTCOME_STREAMED, 0, generation);
 }

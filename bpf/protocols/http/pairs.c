@@ -34,10 +34,20 @@ static __always_inline void http_answered(struct connection *c, struct http *htt
 
 /* Whether a request comes while the answer to the one before is on its way. */
 static __always_inline u32 http_overtakes(struct connection *c, struct http *http) {
-  struct http_direction *answers = &http->direction[1];
-  if (http->head != http->tail || answers->phase != HTTP_START || answers->begun)
+  if (http->head != http->tail || http->answering)
     return 1;
   return c->role == ROLE_CLIENT ? AFTER(c->matters[0], c->next_in) : AFTER(c->matters[1], c->next_out);
+}
+
+static __always_inline void http_wait(struct http *http, struct http_direction *d) {
+  u32 place = http->head & HTTP_IN_FLIGHT - 1, others = http->among_others & ~(1 << place);
+  http->among_others = others | (IS_ZERO(http->head - http->tail) ^ 1) << place;
+  struct http_request *slot = http_slot(http, http->head);
+  slot->route = d->route;
+  slot->host = d->host;
+  slot->start_ns = d->message_ns;
+  slot->operation = d->operation;
+  http->head++;
 }
 
 /* The head of a request is complete: it waits for its answer. */
@@ -55,12 +65,7 @@ static __always_inline void http_asked(struct connection *c, struct http *http, 
   }
   if (http->in_turn >= HTTP_TRUSTED && !http->pipelined)
     http->older = 0;   /* from this request on: nothing else is in flight */
-  struct http_request *slot = http_slot(http, http->head);
-  slot->route = d->route;
-  slot->host = d->host;
-  slot->start_ns = d->message_ns;
-  slot->operation = d->operation;
-  http->head++;
+  http_wait(http, d);
 }
 
 /* n bytes after the present line do not matter. */

@@ -71,6 +71,7 @@ static __always_inline void http_resynchronise(struct __sk_buff *skb, struct con
   c->matters[1] = snd_nxt;
   http_restart(requests, 0);
   http_restart(answers, 0);
+  http->answering = 0;
   lose_n(LOSS_http_requests, http->head - http->tail);
   http->tail = http->head;
 }
@@ -98,6 +99,7 @@ static __always_inline u8 http_reading(struct http_direction *d) {
 static __always_inline void http_note_reading(struct connection *c, struct http *http) {
   u64 disturbed = http->older & (http->pipelined | http->direction[0].tainted | http->direction[1].tainted);
   c->begins_again = disturbed & IS_BELOW(http->restarts, HTTP_RESTARTS + 1);
+  http->answering = http->direction[1].phase | http->direction[1].begun;
   u32 is_client = c->role == ROLE_CLIENT;
   u8 requests = http_reading(&http->direction[0]), answers = http_reading(&http->direction[1]);
   c->reading[0] = is_client ? answers : requests;

@@ -75,12 +75,20 @@ struct http_direction {
   u8 has_length;
   u8 ended;                /* the digits of a chunk's size ended */
   u8 window[WINDOW + 32];  /* what a compare of a header's name reads beyond its line */
-  u8 to_the_line[45];
+  u8 once;                 /* it did more than a repetition of it would */
+  u8 patience;             /* how many segments are passed over when the next one differs */
+  u16 last_head;           /* bytes of the last message's head; 0: it is not known to be such as may be repeated */
+  u32 last_length;         /* of all of it */
+  u32 began;               /* where the segment began that was noted, with a message: which of its kind, and what names were then */
+  u32 ordinal;
+  u32 names_epoch;
+  u8 to_the_line[24];
 };
 
 /* Two CPUs read the two directions, and both look at what is between them, in a line of the cache that has nothing of either:
- * the head is written by who reads requests alone, the tail by who reads answers, but where all is begun anew. In flight is
- * also the room behind a window up to which the verifier takes what is loaded there to reach. */
+ * the head is written by who reads requests alone, the tail by who reads answers, but where all is begun anew. A request that
+ * is alone in flight lies there too, at one of two places in turn. In flight is also the room behind a window up to which the
+ * verifier takes what is loaded there to reach. */
 struct http {
   struct http_direction direction[2];   /* requests, responses; first: at another offset the compiler makes a tenth more code */
   u64 to_the_line[7];
@@ -91,7 +99,9 @@ struct http {
   u8 answered;             /* since requests were missed */
   u8 older;                /* than the agent, and not trusted: nobody knows what was in flight when it was met */
   u8 restarts;             /* so far, because answers did not come in turn */
-  u8 reserved[3];
+  u8 answering;            /* an answer is under way */
+  u16 among_others;        /* which of those in flight were not alone there when they came */
+  struct http_request alone[2];
   struct http_request in_flight[HTTP_IN_FLIGHT];
 };
 BEGINS_A_LINE(struct http, head);
@@ -135,9 +145,12 @@ static __always_inline struct http_direction *http_direction(struct http *http, 
   return (struct http_direction *)((char *)http->direction + index * sizeof(struct http_direction));
 }
 
-static __always_inline struct http_request *http_slot(struct http *http, u64 index) {
+static __always_inline struct http_request *http_slot(struct http *http, u32 number) {
+  u64 index = number & HTTP_IN_FLIGHT - 1, others = http->among_others >> index;
+  TRIM_INDEX(others, 1);
+  index &= others * (HTTP_IN_FLIGHT - 1) | 1;
   TRIM_INDEX(index, 15);
-  return (struct http_request *)((char *)http->in_flight + index * sizeof(struct http_request));
+  return (struct http_request *)((char *)http->alone + (2 * others + index) * sizeof(struct http_request));
 }
 
 static __always_inline void http_count_parser(struct connection *c, s64 change) {

@@ -73,17 +73,22 @@ class Exchange:
         return b"" if nothing else filled(ANSWER_BODY, self.size)
 
 
-def connections(seed, requests, count, depth, largest):
-    """For each connection its depth of pipelining and its exchanges. A third of them never pipelines."""
+def connections(seed, requests, count, depth, largest, repeat=1):
+    """For each connection its depth of pipelining and its exchanges, each up to `repeat` times.
+
+    A third of them never pipelines.
+    """
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
         own_depth = 1 if depth == 1 or number % 3 == 0 else rng.randint(2, depth)
-        yield own_depth, exchanges(rng, requests // count + (number < requests % count), largest)
+        yield own_depth, exchanges(rng, requests // count + (number < requests % count), largest, repeat)
 
 
-def exchanges(rng, count, largest):
-    for _ in range(count):
-        yield Exchange(rng, largest)
+def exchanges(rng, count, largest, repeat):
+    while count:
+        times = min(rng.randint(1, repeat), count) if repeat > 1 else 1
+        yield from [Exchange(rng, largest)] * times
+        count -= times
 
 
 class Reader:

@@ -132,6 +132,7 @@ def main():
     parser.add_argument("--each", type=int, default=0, help="requests of a connection before the next is opened")
     parser.add_argument("--depth", type=int, default=1, help="requests in flight at most, on two of three connections")
     parser.add_argument("--largest", type=int, default=100_000, help="bytes of a body")
+    parser.add_argument("--repeat", type=int, default=1, help="times in a row that a request is sent at most")
     parser.add_argument("--cut", type=int, default=0, help="bytes of a write at most")
     parser.add_argument("--pause", type=float, default=0, help="seconds after each write")
     parser.add_argument("--maximum-segment", type=int, default=0)
@@ -142,7 +143,8 @@ def main():
         parser.add_argument(flag, action="store_true")
     options = parser.parse_args()
     mixed.Exchange.under = options.under
-    plan = mixed.connections(options.seed, options.requests, options.connections, options.depth, options.largest)
+    shape = (options.requests, options.connections, options.depth, options.largest, options.repeat)
+    plan = mixed.connections(options.seed, *shape)
     sessions = [Session(options, depth, exchanges) for depth, exchanges in plan]
     signal.signal(signal.SIGUSR1, lambda *_: tell(options, sessions))
     signal.signal(signal.SIGTERM, lambda *_: Session.stopping.set())

@@ -7,7 +7,7 @@ import pytest
 from plumbline.v1 import columns, flow_pb2
 
 from agent import budgets, records
-from agent.kernel import announcements, counted, flowcounts, shares, source, sources
+from agent.kernel import announcements, counted, flowcounts, rowcounts, shares, source, sources
 
 TYPES = (sources.SOURCES / "types.h").read_text()
 HTTP = (sources.SOURCES / "protocols" / "http" / "state.c").read_text()
@@ -42,6 +42,7 @@ def test_what_has_a_twin_in_python_has_its_number() -> None:
     for name in ("MAX_FLOW_COUNTS", "MAX_REQUEST_ROWS"):
         assert f"#define {name} {getattr(budgets, name)}" in maps
     assert f"#define FLOW_PLACES {flowcounts.FLOW_PLACES} " in maps
+    assert f"#define ROW_PLACES {rowcounts.ROW_PLACES} " in maps
 
 
 def test_methods_are_the_contracts() -> None:
