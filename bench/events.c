@@ -1,5 +1,5 @@
 /* The usual design, to compare with: each request is an event for user space, where ours adds to a row. It takes the
- * place of count_request of bpf/counting.c; everything else is the product's. */
+ * place of count_request of bpf/requests.c; everything else is the product's. */
 
 struct request_event {
   struct request request;

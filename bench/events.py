@@ -26,7 +26,7 @@ _THEIRS = "static __always_inline void count_request("
 def source(product: str) -> str:
     """The product's programs with another count_request."""
     if product.count(_THEIRS) != 1:
-        raise ValueError("bpf/counting.c has another count_request than this expects")
+        raise ValueError("bpf/requests.c has another count_request than this expects")
     before, _, after = product.partition("/* One more of these requests.")
     return (
         before

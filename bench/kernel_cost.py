@@ -54,6 +54,8 @@ def main() -> int:
                 figures = kernel_time(traced, product)
                 both = quads(traced, plain, loads.http, "nginx, both sides", asked.quads)
                 figures += kept(both, "nginx, both sides traced", ">= 90 %", "kept, both sides")
+                both = quads(traced, plain, loads.varied, "nginx, no message like another, both sides", asked.quads)
+                figures += kept(both, "nginx, no message like another, both sides traced")
             with agents(product, SERVER_HOST):
                 figures += server_side(traced, plain, asked.quads)
                 figures += [*agent_cpu(traced, product), *against_events(traced, product)]

@@ -12,8 +12,13 @@ REDIS_COMMANDS = {1: 60_000, 16: 600_000}
 
 
 def http(pair: Pair) -> Block:
-    """nginx, six bytes an answer, as fast as it goes."""
-    return _with_cpu(pair, lambda: _wrk(pair, encrypted=False))
+    """nginx, six bytes an answer, as fast as it goes: each message says what the one before it said."""
+    return _with_cpu(pair, lambda: _wrk(pair))
+
+
+def varied(pair: Pair) -> Block:
+    """The same, but no message is like another."""
+    return _with_cpu(pair, lambda: _wrk(pair, varied=True))
 
 
 def https(pair: Pair) -> Block:
@@ -31,8 +36,8 @@ def redis(pipeline: int) -> Load:
     return block
 
 
-def _wrk(pair: Pair, encrypted: bool) -> tuple[int, Block]:
-    load = pair.wrk(_SECONDS, encrypted=encrypted)
+def _wrk(pair: Pair, encrypted: bool = False, varied: bool = False) -> tuple[int, Block]:
+    load = pair.wrk(_SECONDS, encrypted=encrypted, varied=varied)
     return load.requests, Block(load.rate, 0)
 
 

@@ -29,7 +29,11 @@ http {
   access_log off; keepalive_requests 1000000000; keepalive_timeout 600s;
   client_body_temp_path @DIRECTORY@/b; proxy_temp_path @DIRECTORY@/p; fastcgi_temp_path @DIRECTORY@/f;
   uwsgi_temp_path @DIRECTORY@/u; scgi_temp_path @DIRECTORY@/s;
-  server { listen 0.0.0.0:8080; location / { return 200 "hello\\n"; } }
+  server {
+    listen 0.0.0.0:8080;
+    location / { return 200 "hello\\n"; }
+    location /varied { add_header X-Request $request_id; return 200 "hello\\n"; }
+  }
   server { listen 127.0.0.1:8081; location / { stub_status; } }
   server {
     listen 0.0.0.0:8443 ssl; ssl_certificate @DIRECTORY@/certificate.pem; ssl_certificate_key @DIRECTORY@/key.pem;
@@ -46,10 +50,17 @@ _PROGRAMS = {
     "gcc": "gcc",
 }
 _PROGRAMS |= {"redis-server": "redis-server", "redis-benchmark": "redis-tools"}
-# A request of each connection every `delay` milliseconds.
 _CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=bench.example".split()
 _REDIS = ["redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no"]
+# What wrk is told: a request of each connection every `delay` milliseconds; no request like another.
 _PACED = "function delay() return tonumber(os.getenv('DELAY_MS')) end\n"
+_VARIED = """
+local number = 0
+function request()
+  number = number + 1
+  return "GET /varied HTTP/1.1\\r\\nHost: bench.example\\r\\nX-Number: " .. number .. "\\r\\n\\r\\n"
+end
+"""
 
 
 class Missing(RuntimeError):
@@ -85,26 +96,29 @@ class Pair:
         )
         listens = [f"{self.server.ipv4}:{PORT}", f"{self.server.ipv4}:{TLS_PORT}", f"127.0.0.1:{STATUS_PORT}"]
         self.server.start("nginx", ["nginx", "-e", "stderr", "-c", configuration], listens=listens)
-        self._paced = files / "paced.lua"
-        self._paced.write_text(_PACED)
+        self._files = files
+        (files / "paced.lua").write_text(_PACED)
+        (files / "varied.lua").write_text(_VARIED)
         self._runs = self._asked = 0
 
-    def wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False) -> Load:
+    def wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False, varied: bool = False) -> Load:
         """As fast as it goes, or paced. Returns when it has ended."""
-        program = self.start_wrk(seconds, delay_ms, encrypted)
+        program = self.start_wrk(seconds, delay_ms, encrypted, varied)
         program.wait(seconds + 30)
         return load_of(program)
 
-    def start_wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False) -> Program:
+    def start_wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False, varied: bool = False) -> Program:
+        """Varied: no message is like the one before, neither requests nor answers."""
         self._runs += 1
-        script = ["-s", str(self._paced)] if delay_ms else []
+        scripts = ["paced.lua"] * bool(delay_ms) + ["varied.lua"] * varied
+        script = [word for one in scripts for word in ("-s", str(self._files / one))]
         url = f"https://{self.server.ipv4}:{TLS_PORT}/" if encrypted else f"http://{self.server.ipv4}:{PORT}/"
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *script, url]
         environment = {"DELAY_MS": str(delay_ms)}
         return self.client.start(f"wrk-{self._runs}", command, environment=environment)
 
     def start_redis(self) -> None:
-        command = [*_REDIS, "--bind", self.server.ipv4, "--port", REDIS_PORT, "--dir", self._paced.parent]
+        command = [*_REDIS, "--bind", self.server.ipv4, "--port", REDIS_PORT, "--dir", self._files]
         self.server.start("redis", command, listens=[f"{self.server.ipv4}:{REDIS_PORT}"])
 
     def ask(self, program: str, command: Sequence[object]) -> str:

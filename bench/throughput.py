@@ -46,7 +46,7 @@ def quads(traced: Pair, plain: Pair, load: Load, name: str, count: int) -> list[
     return found
 
 
-def kept(found: list[Quad], name: str, must: str, row: str = "") -> list[Figure]:
+def kept(found: list[Quad], name: str, must: str = "", row: str = "") -> list[Figure]:
     """Shares of the throughput that are kept."""
     shares = [_rate(one.on) / _rate(one.off) for one in found]
     by_cpu = [_cpu(one.off) / _cpu(one.on) for one in found]
