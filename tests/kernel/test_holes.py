@@ -75,3 +75,32 @@ def test_what_comes_early_behind_the_segment_that_made_the_connection_waits(stag
     outcome = stage.watch(lambda: held_back(stage, "first", lambda: time.sleep(0.3), DEFERRED))
     assert outcome.truth.rows.total() == 2
     assert_exact(outcome)
+
+
+def test_what_is_sent_again_with_more_is_no_repetition_of_it(stage: Stage) -> None:
+    """A queue of the client's own drops what it says, so that TCP puts more behind it."""
+    counts = stage.cluster.directory / "appended.json"
+    queue = "tc qdisc {} dev eth0 root bfifo limit 10"
+
+    def act() -> Truth:
+        program = stage.client.start(
+            "appended", [PYTHON, APPS / "holes.py", "appended", stage.server.ipv4, PORT, "--counts", counts]
+        )
+        in_turn(
+            counts.with_name(f"{counts.name}.early"),
+            lambda: [wire.hear(0.3) for wire in stage.wires.values()],  # the names are settled
+            lambda: stage.client.run("tc", queue.format("add").split()),
+            lambda: stage.client.run("tc", queue.format("delete").split()),
+        )
+        program.wait()
+        return truth_of(json.loads(counts.read_text()))
+
+    assert_exact(stage.watch(act))
+
+
+def in_turn(flag: Path, *acts: Callable[[], object]) -> None:
+    """Each when the program waits for it."""
+    for one in acts:
+        wait_until(flag.exists, "the program waits", 30)
+        one()
+        flag.unlink()

@@ -5,7 +5,9 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
+from string import ascii_lowercase
 from typing import TypeAlias
 
 import pytest
@@ -25,6 +27,8 @@ LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 REPEATED: dict[str, tuple[bytes, list[Pieces], str]] = {
     "an answer with its body": (GET, [(OK,)], "200"),
+    "a length without a body, for HEAD": (GET.replace(b"GET", b"HEAD"), [(OK.removesuffix(b"ok"),)], "200"),
+    "a length without a body, for it is known": (GET, [(OK.removesuffix(b"ok").replace(b"200", b"304"),)], "304"),
     "an answer without a body": (GET, [(b"HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n",)], "204"),
     "a request with a body, and an answer in chunks": (
         b"POST /again HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
@@ -50,7 +54,6 @@ REPEATED: dict[str, tuple[bytes, list[Pieces], str]] = {
 
 @pytest.fixture
 def own_wire() -> Iterator[Wire]:
-    """One for each test."""
     with wired() as wire:
         yield wire
 
@@ -61,19 +64,25 @@ def take_parsers_away(wire: Wire) -> None:
         assert parsers.remove(parser)
 
 
-@pytest.mark.parametrize("name", REPEATED)
-def test_what_repeats_itself_is_counted_without_a_parser(own_wire: Wire, name: str) -> None:
-    request, answers, status = REPEATED[name]
-    with connection() as (client, server):
-        exchange(client, server, request, answers[0], times=MET)
+def test_what_repeats_itself_is_counted_without_a_parser(own_wire: Wire) -> None:
+    """Each case on a connection, and a route, of its own."""
+    right: Counter[tuple[str, str, str, str]] = Counter()
+    with ExitStack() as ends:
+        pairs = [ends.enter_context(connection()) for _ in REPEATED]
+        said = []
+        for letter, pair, (request, answers, status) in zip(ascii_lowercase, pairs, REPEATED.values(), strict=False):
+            said.append((*pair, request.replace(b"/again", f"/again/{letter}".encode()), answers))
+            exchange(*said[-1][:3], answers[0], times=MET)
+            right += both((request.split()[0].decode(), f"/again/{letter}", status), times=MET + 6)
         own_wire.counted()  # the names are settled
-        exchange(client, server, request, answers[0], times=MET)
+        for *ours, answers in said:
+            exchange(*ours, answers[0], times=MET)
         take_parsers_away(own_wire)
-        for number in range(6):
-            exchange(client, server, request, answers[number % len(answers)])
+        for *ours, answers in said:
+            for number in range(6):
+                exchange(*ours, answers[number % len(answers)])
         seen = own_wire.counted()
-    method = request.split()[0].decode()
-    assert seen.requests == both((method, "/again", status), times=MET + 6)
+    assert seen.requests == right
     assert (seen.lost, seen.dropped) == ({}, {})
 
 
@@ -135,6 +144,38 @@ def test_a_repeated_request_without_an_answer(wire: Wire) -> None:
         assert server.recv(10) == b""
     seen = wire.counted()
     assert seen.requests == both(("GET", "/again", "200"), times=5) + both(("GET", "/again", "client"), times=3)
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_an_interim_answer_behind_a_final_one_is_not_what_is_repeated(wire: Wire) -> None:
+    wire.counted()
+    with connection() as (client, server):
+        say(client, server, GET * 12)
+        for _ in range(6):
+            say(server, client, OK + CONTINUE)
+        for _ in range(6):
+            say(server, client, OK)
+    assert wire.counted().requests == both(("GET", "/again", "200"), times=12)
+
+
+def test_the_end_of_a_head_by_itself_is_no_request(wire: Wire) -> None:
+    """Which a client that is broken says once more, and is told so."""
+    head, end = b"GET /again HTTP/1.1\r\n", b"Host: shop.example\r\n\r\n"
+    wire.counted()
+    with connection() as (client, server):
+        exchange(client, server, times=2)
+        wire.counted()  # the names are settled
+        exchange(client, server, times=2)
+    with connection() as (client, server):
+        say(client, server, head, end)
+        say(server, client, OK)
+        for _ in range(3):
+            say(client, server, end)
+            say(server, client, OK.replace(b"200", b"400"))
+    seen = wire.counted()
+    assert seen.requests == both(("GET", "/again", "200"), times=3) and seen.lost
 
 
 def test_an_answer_that_is_said_to_go_on_is_told_each_time(wire: Wire) -> None:

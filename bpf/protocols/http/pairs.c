@@ -34,7 +34,7 @@ static __always_inline void http_answered(struct connection *c, struct http *htt
 
 /* Whether a request comes while the answer to the one before is on its way. */
 static __always_inline u32 http_overtakes(struct connection *c, struct http *http) {
-  if (http->head != http->tail || http->answering)
+  if (http->head != http->tail || http->under_way[0])
     return 1;
   return c->role == ROLE_CLIENT ? AFTER(c->matters[0], c->next_in) : AFTER(c->matters[1], c->next_out);
 }

@@ -71,7 +71,7 @@ static __always_inline void http_resynchronise(struct __sk_buff *skb, struct con
   c->matters[1] = snd_nxt;
   http_restart(requests, 0);
   http_restart(answers, 0);
-  http->answering = 0;
+  http->under_way[0] = 0;
   lose_n(LOSS_http_requests, http->head - http->tail);
   http->tail = http->head;
 }
@@ -99,7 +99,6 @@ static __always_inline u8 http_reading(struct http_direction *d) {
 static __always_inline void http_note_reading(struct connection *c, struct http *http) {
   u64 disturbed = http->older & (http->pipelined | http->direction[0].tainted | http->direction[1].tainted);
   c->begins_again = disturbed & IS_BELOW(http->restarts, HTTP_RESTARTS + 1);
-  http->answering = http->direction[1].phase | http->direction[1].begun;
   u32 is_client = c->role == ROLE_CLIENT;
   u8 requests = http_reading(&http->direction[0]), answers = http_reading(&http->direction[1]);
   c->reading[0] = is_client ? answers : requests;
@@ -125,10 +124,21 @@ static __always_inline void http_begin_again(struct bpf_sock *sk, struct connect
     http_restart(&http->direction[0], 0);
     http_restart(&http->direction[1], 0);
     http->direction[0].body = http->direction[1].body = 0;
+    http->under_way[0] = 0;
     c->protocol = PROTOCOL_UNKNOWN;
     c->early = 0;
   }
   http_note_reading(c, http);
+}
+
+/* Where a run has come in its direction: for the next segment, and for who reads the other direction. */
+static __always_inline void http_note_run(struct connection *c, struct http *http, struct http_direction *d, const u32 source) {
+  u64 which = d->is_request;
+  TRIM_INDEX(which, 1);
+  u32 under_way = d->phase | d->begun;
+  c->matters[IS_SENT(source)] = d->next;
+  http_note_reading(c, http);
+  *((u8 *)http->under_way + which) = under_way;
 }
 
 static __always_inline struct http_direction *http_direction_of(struct connection *c, struct http *http, const u32 source) {
@@ -151,8 +161,7 @@ static __always_inline void http_cut(struct connection *c, struct http *http, co
     d->next -= d->filled - d->line;
     http_empty(d);
   }
-  c->matters[IS_SENT(source)] = d->next;
-  http_note_reading(c, http);
+  http_note_run(c, http, d, source);
 }
 
 /* One direction's bytes, as far as one program run goes. Gives whether there are more. A run fills the window once from
@@ -169,8 +178,7 @@ static __always_inline int http_read(struct __sk_buff *skb, struct bpf_sock *sk,
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < (IS_KEPT(source) ? HTTP_REPLAY_RUNS : HTTP_RUNS) && more == 1; i++)
     more = http_run(skb, sk, c, http, d, IS_KEPT(source), !IS_KEPT(source) || !i, settings, generation);
-  c->matters[IS_SENT(source)] = d->next;
-  http_note_reading(c, http);
+  http_note_run(c, http, d, source);
   return more;
 }
 

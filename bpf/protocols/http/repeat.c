@@ -12,14 +12,15 @@ static __always_inline u32 http_at_boundary(struct http_direction *d) {
   return d->phase == HTTP_START && !(d->begun | d->tainted) && !d->body && d->line >= d->filled;
 }
 
-/* The segment that is about to be read: the next one is held against it, if it was one message. */
+/* The segment that is about to be read: the next one is held against it, if it begins with a message and was one. */
 static __always_inline u32 http_note_segment(struct http_direction *d, u32 sequence, u32 ordinal, struct control *settings) {
+  u32 begins = http_at_boundary(d);
   d->last_head = 0;
   d->began = sequence;
   d->ordinal = ordinal;
   d->names_epoch = settings->names_epoch;
-  d->once = 0;
-  return http_at_boundary(d);
+  d->once = !begins;
+  return begins;
 }
 
 /* Compared are 64 bytes at a time: what the window has behind a head is made zero as far. */
@@ -38,13 +39,23 @@ static __always_inline void http_pad(struct http_direction *d, u64 at) {
   }
 }
 
-/* The segment that was noted has been read: whether it began one message, and the window holds all of its head. */
+/* Of a message that has been read: bytes behind its head. What some answers say of a length is what there would be. */
+static __always_inline u32 http_body_length(struct http_direction *d) {
+  u32 none = !d->is_request && (d->status == 204 || d->status == 304 || d->operation == HTTP_HEAD);
+  return d->has_length && !d->chunked && !none ? d->length : 0;
+}
+
+/* The segment that was noted has been read: whether it began one message, and the window holds all of its head. An interim answer
+ * behind the final one leaves its own status. */
 static __always_inline u32 http_note_message(struct http_direction *d, u32 next, u32 ordinal) {
-  u32 head = d->line_end + 1, length = next - d->began, body = d->has_length && !d->chunked ? d->length : 0;
-  if (d->once || ordinal != d->ordinal + 1 || !http_at_boundary(d) || head > WINDOW || head + body != length)
+  u32 head = d->line_end + 1, length = next - d->began;
+  if (d->once || ordinal != d->ordinal + 1 || !http_at_boundary(d) || head > WINDOW || head + http_body_length(d) != length)
+    return 0;
+  if (!d->is_request && d->status < 200)
     return 0;
   d->last_head = head;
   d->last_length = length;
+  d->last_end = next;
   http_pad(d, head);
   return 1;
 }
@@ -75,7 +86,8 @@ static __always_inline u32 http_may_repeat(struct http *http, struct http_direct
 
 static __always_inline u32 http_is_repetition(struct __sk_buff *skb, struct http *http, struct http_direction *d, struct packet *p,
                                               u32 is_request, u32 ordinal, struct control *settings) {
-  if (!d->last_head && !http_note_message(d, p->sequence, ordinal))
+  u32 is_known = d->last_head && d->last_end == p->sequence;   /* else more was read since, beginning with it */
+  if (!is_known && !http_note_message(d, p->sequence, ordinal))
     return 0;
   return p->payload_length >= d->last_head && p->payload_length <= d->last_length &&
          http_may_repeat(http, d, is_request, settings) && http_same_head(skb, d, p);
@@ -100,7 +112,7 @@ static __always_inline void http_repeat(struct __sk_buff *skb, struct connection
   }
   d->began = d->source_start = p->sequence;
   d->ordinal = ordinal;
-  d->next = end;
+  d->next = d->last_end = end;
   d->patience = 0;
   if (p->egress)
     c->matters[1] = end;

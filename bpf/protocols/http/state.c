@@ -79,10 +79,11 @@ struct http_direction {
   u8 patience;             /* how many segments are passed over when the next one differs */
   u16 last_head;           /* bytes of the last message's head; 0: it is not known to be such as may be repeated */
   u32 last_length;         /* of all of it */
+  u32 last_end;            /* sequence number after it */
   u32 began;               /* where the segment began that was noted, with a message: which of its kind, and what names were then */
   u32 ordinal;
   u32 names_epoch;
-  u8 to_the_line[24];
+  u8 to_the_line[20];
 };
 
 /* Two CPUs read the two directions, and both look at what is between them, in a line of the cache that has nothing of either:
@@ -91,15 +92,16 @@ struct http_direction {
  * verifier takes what is loaded there to reach. */
 struct http {
   struct http_direction direction[2];   /* requests, responses; first: at another offset the compiler makes a tenth more code */
-  u64 to_the_line[7];
+  u64 to_the_line[6];
+  u8 restarts;             /* so far, because answers did not come in turn */
+  u8 reserved[7];
   u32 head;
   u32 tail;
   u8 pipelined;
   u8 in_turn;              /* answers so far that no request overtook, up to HTTP_TRUSTED */
   u8 answered;             /* since requests were missed */
   u8 older;                /* than the agent, and not trusted: nobody knows what was in flight when it was met */
-  u8 restarts;             /* so far, because answers did not come in turn */
-  u8 answering;            /* an answer is under way */
+  u8 under_way[2];         /* an answer, a request: its head, or its chunks; written by who reads that direction */
   u16 among_others;        /* which of those in flight were not alone there when they came */
   struct http_request alone[2];
   struct http_request in_flight[HTTP_IN_FLIGHT];

@@ -57,6 +57,7 @@ def note_answer(client, reader, method, path):
 
 
 def let_the_test_act():
+    """Once more each time."""
     flag, end = Path(sys.argv[sys.argv.index("--counts") + 1] + ".early"), time.monotonic() + 30
     flag.touch()
     while flag.exists():
@@ -74,7 +75,7 @@ def many_lines(client):
         for count, connection in connections.items():
             connection.sendall(held("/first/held"))
             for one in (*chunks("/then/chunks", count), request("/then/asked") + request("/last/asked")):
-                connection.sendall(one)
+                connection.sendall(one, socket.MSG_EOR)  # TCP puts nothing more into its segment, however slow it is
         let_the_test_act()
         for connection in connections.values():
             reader = mixed.Reader(connection)
@@ -128,5 +129,26 @@ def first(client):
             note_answer(client, reader, "GET", path)
 
 
+def appended(client):
+    """What is dropped before it leaves is sent again in one segment with what is said after it."""
+    with client.connection() as connection:
+        for path in ("/said/again", "/said/next", "/said/last"):
+            client.ask(connection, "GET", path)
+        let_the_test_act()
+        reader = mixed.Reader(connection)
+        asked = [request(path, 128 - len(request(path))) for path in ("/said/again", "/said/next", "/said/last")]
+        for _ in range(10):
+            connection.sendall(asked[0])
+            note_answer(client, reader, "GET", "/said/again")
+        let_the_test_act()
+        connection.sendall(asked[0])
+        connection.sendall(asked[1] + asked[2])
+        let_the_test_act()
+        for path in ("/said/again", "/said/next", "/said/last"):
+            note_answer(client, reader, "GET", path)
+        connection.sendall(asked[1])
+        note_answer(client, reader, "GET", "/said/next")
+
+
 if __name__ == "__main__":
-    main((many_lines, torn, leaving, first))
+    main((many_lines, torn, leaving, first, appended))
