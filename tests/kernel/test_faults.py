@@ -94,7 +94,6 @@ SHORT: dict[Callable[[System, float], None], float] = {
     killed: 4,
     stopped: 6,
     disk_full: 4,
-    cut_every_second: 4,
     cut_at_any_byte: 5,
 }
 LONG: dict[Callable[[System, float], None], float] = {
