@@ -1,6 +1,6 @@
 """What watching costs: kernel time a request and side, the throughput that servers keep, redis's p99, the agent's CPU.
 
-python -m bench.kernel_cost [--json] [--quads 6]     (root; the programs of scripts/setup dev)
+python -m bench.kernel_cost [--json] [--quads 100]     (root; the programs of scripts/setup dev)
 
 nginx answers six bytes and wrk asks as fast as it can over 16 connections, on the same cores: the worst case. Kernel
 time is the BPF programs' own run time, as the kernel's statistics have it; how throughput is compared is told in
@@ -29,7 +29,8 @@ from bench.stage import (
     run_statistics,
     stage,
 )
-from bench.throughput import added_p99, kept, quads
+from bench.tails import added_p99, tails
+from bench.throughput import kept, quads
 from tests.cluster.leftovers import NoCluster
 from tests.cluster.processes import ProgramFailed
 from tests.cluster.product import Product
@@ -45,16 +46,16 @@ class Run:
 
 def main() -> int:
     parser = flags(__doc__)
-    parser.add_argument("--quads", type=int, default=6, help="rounds of four blocks, for each of the loads")
+    parser.add_argument("--quads", type=int, default=100, help="rounds of four turns, for each of the loads")
     asked = parser.parse_args()
     try:
         with stage() as (cluster, product):
             traced, plain = Pair(cluster, *BOTH), Pair(cluster, *PLAIN_HOSTS)
             with agents(product, *BOTH):
                 figures = kernel_time(traced, product)
-                both = quads(traced, plain, loads.http, "nginx, both sides", asked.quads)
+                both = quads(traced, plain, loads.HTTP, "nginx, both sides", asked.quads)
                 figures += kept(both, "nginx, both sides traced", ">= 90 %", "kept, both sides")
-                both = quads(traced, plain, loads.varied, "nginx, no message like another, both sides", asked.quads)
+                both = quads(traced, plain, loads.VARIED, "nginx, no message like another, both sides", asked.quads)
                 figures += kept(both, "nginx, no message like another, both sides traced")
             with agents(product, SERVER_HOST):
                 figures += server_side(traced, plain, asked.quads)
@@ -67,17 +68,18 @@ def main() -> int:
 
 
 def server_side(traced: Pair, plain: Pair, count: int) -> list[Figure]:
-    found = quads(traced, plain, loads.http, "nginx, the server's side", count)
+    found = quads(traced, plain, loads.HTTP, "nginx, the server's side", count)
     figures = kept(found, "nginx, the server's side traced", ">= 93 %", "kept, server's side")
-    found = quads(traced, plain, loads.https, "nginx with TLS", count)
+    found = quads(traced, plain, loads.HTTPS, "nginx with TLS", count)
     figures += kept(found, "nginx with TLS, the server's side traced", ">= 95 %", "kept, TLS")
     for pair in (traced, plain):
         pair.start_redis()
     for pipeline in loads.REDIS_COMMANDS:
         name = f"redis, pipeline {pipeline}, the server's side traced"
-        found = quads(traced, plain, loads.redis(pipeline), name, 2 * count)  # a p99 needs more of them
+        found = quads(traced, plain, loads.redis(pipeline), name, count)
         figures += kept(found, name, ">= 98 %" if pipeline > 1 else ">= 95 %", f"kept, redis {pipeline}")
-        figures += added_p99(found, name, f"p99 added, redis {pipeline}")
+        blocks = tails(traced, plain, pipeline, name, count // 2)
+        figures += added_p99(blocks, name, f"p99 added, redis {pipeline}")
     return figures
 
 

@@ -1,52 +1,55 @@
-"""What servers are asked for the comparisons of throughput.py: each gives a block of one pair's work."""
+"""What servers are asked for the comparisons of throughput.py and tails.py."""
 
 import csv
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.stage import CONNECTIONS, REDIS_PORT, Pair
-from bench.throughput import Block, Load
+from tests.cluster.processes import Program
 
-_SECONDS = 2
-# So many take about a second.
-REDIS_COMMANDS = {1: 60_000, 16: 600_000}
-
-
-def http(pair: Pair) -> Block:
-    """nginx, six bytes an answer, as fast as it goes: each message says what the one before it said."""
-    return _with_cpu(pair, lambda: _wrk(pair))
+_WITHOUT_END_SECONDS = 3600
+_WITHOUT_END_COMMANDS = 1_000_000_000
+# So many take a tenth to a fifth of a second.
+REDIS_COMMANDS = {1: 10_000, 16: 100_000}
 
 
-def varied(pair: Pair) -> Block:
-    """The same, but no message is like another."""
-    return _with_cpu(pair, lambda: _wrk(pair, varied=True))
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests without end from a pair's client, and how many its server has answered, by the server's own count."""
+
+    start: Callable[[Pair], Program]
+    answered: Callable[[Pair], int]
 
 
-def https(pair: Pair) -> Block:
-    return _with_cpu(pair, lambda: _wrk(pair, encrypted=True))
+def _wrk(encrypted: bool = False, varied: bool = False) -> Load:
+    def start(pair: Pair) -> Program:
+        return pair.start_wrk(_WITHOUT_END_SECONDS, encrypted=encrypted, varied=varied)
+
+    return Load(start, lambda pair: pair.served())
+
+
+# nginx, six bytes an answer, as fast as it goes: each message says what the one before it said.
+HTTP = _wrk()
+# The same, but no message is like another.
+VARIED = _wrk(varied=True)
+HTTPS = _wrk(encrypted=True)
 
 
 def redis(pipeline: int) -> Load:
     """GET of three bytes, so many requests sent at once on each connection."""
-    words = ["redis-benchmark", "-p", REDIS_PORT, "-c", CONNECTIONS, "-t", "get", "-d", 3, "--csv"]
-    words += ["-n", REDIS_COMMANDS[pipeline], "-P", pipeline]
 
-    def block(pair: Pair) -> Block:
-        return _with_cpu(pair, lambda: _redis(pair, [*words, "-h", pair.server.ipv4], pipeline))
+    def start(pair: Pair) -> Program:
+        return pair.start_asking("redis", _redis_words(pair, pipeline, _WITHOUT_END_COMMANDS))
 
-    return block
+    return Load(start, lambda pair: pair.commands())
 
 
-def _wrk(pair: Pair, encrypted: bool = False, varied: bool = False) -> tuple[int, Block]:
-    load = pair.wrk(_SECONDS, encrypted=encrypted, varied=varied)
-    return load.requests, Block(load.rate, 0)
+def redis_p99_ns(pair: Pair, pipeline: int) -> float:
+    """Of a block of such requests."""
+    said = pair.ask("redis", _redis_words(pair, pipeline, REDIS_COMMANDS[pipeline])).splitlines()
+    return float(list(csv.DictReader(said))[-1]["p99_latency_ms"]) * 1e6
 
 
-def _redis(pair: Pair, command: list[object], pipeline: int) -> tuple[int, Block]:
-    row = list(csv.DictReader(pair.ask("redis", command).splitlines()))[-1]
-    return REDIS_COMMANDS[pipeline], Block(float(row["rps"]), 0, float(row["p99_latency_ms"]) * 1e6)
-
-
-def _with_cpu(pair: Pair, run: Callable[[], tuple[int, Block]]) -> Block:
-    before = pair.cpu_seconds()
-    requests, block = run()
-    return Block(block.rate, (pair.cpu_seconds() - before) / requests, block.p99_ns)
+def _redis_words(pair: Pair, pipeline: int, commands: int) -> list[object]:
+    where = ["redis-benchmark", "-h", pair.server.ipv4, "-p", REDIS_PORT, "-c", CONNECTIONS]
+    return [*where, "-t", "get", "-d", 3, "--csv", "-n", commands, "-P", pipeline]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench import answered
 from tests.cluster.cluster import Cluster, Workload
 from tests.cluster.processes import Program
 from tests.cluster.product import Product
@@ -20,7 +21,7 @@ from tests.cluster.product import Product
 CLIENT_HOST, SERVER_HOST = "alpha", "beta"
 # The same once more, for what is not watched: so both can be measured in turn within seconds.
 PLAIN_HOSTS = ("gamma", "delta")
-PORT, STATUS_PORT, TLS_PORT, REDIS_PORT = 8080, 8081, 8443, 6379
+PORT, TLS_PORT, REDIS_PORT = 8080, 8443, 6379
 CONNECTIONS: Final = 16
 _NGINX = """
 daemon off; user root; worker_processes 1; pid @DIRECTORY@/bench-nginx.pid; error_log stderr error;
@@ -34,7 +35,7 @@ http {
     location / { return 200 "hello\\n"; }
     location /varied { add_header X-Request $request_id; return 200 "hello\\n"; }
   }
-  server { listen 127.0.0.1:8081; location / { stub_status; } }
+  server { listen unix:@DIRECTORY@/status; location / { stub_status; } }
   server {
     listen 0.0.0.0:8443 ssl; ssl_certificate @DIRECTORY@/certificate.pem; ssl_certificate_key @DIRECTORY@/key.pem;
     location / { return 200 "hello\n"; }
@@ -45,7 +46,6 @@ _PROGRAMS = {
     "wrk": "wrk",
     "nginx": "nginx-light",
     "bpftool": "bpftool",
-    "curl": "curl",
     "openssl": "openssl",
     "gcc": "gcc",
 }
@@ -94,12 +94,13 @@ class Pair:
             capture_output=True,
             check=True,
         )
-        listens = [f"{self.server.ipv4}:{PORT}", f"{self.server.ipv4}:{TLS_PORT}", f"127.0.0.1:{STATUS_PORT}"]
+        listens = [f"{self.server.ipv4}:{PORT}", f"{self.server.ipv4}:{TLS_PORT}"]
         self.server.start("nginx", ["nginx", "-e", "stderr", "-c", configuration], listens=listens)
         self._files = files
         (files / "paced.lua").write_text(_PACED)
         (files / "varied.lua").write_text(_VARIED)
-        self._runs = self._asked = 0
+        self._runs = 0
+        self.served = answered.Nginx(files / "status")
 
     def wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False, varied: bool = False) -> Load:
         """As fast as it goes, or paced. Returns when it has ended."""
@@ -119,7 +120,13 @@ class Pair:
 
     def start_redis(self) -> None:
         command = [*_REDIS, "--bind", self.server.ipv4, "--port", REDIS_PORT, "--dir", self._files]
+        command += ["--unixsocket", self._files / "redis"]
         self.server.start("redis", command, listens=[f"{self.server.ipv4}:{REDIS_PORT}"])
+        self.commands = answered.Redis(self._files / "redis")
+
+    def start_asking(self, program: str, command: Sequence[object]) -> Program:
+        self._runs += 1
+        return self.client.start(f"{program}-{self._runs}", command)
 
     def ask(self, program: str, command: Sequence[object]) -> str:
         """What a client's program says, run to its end."""
@@ -130,13 +137,6 @@ class Pair:
         """Of servers and clients together, by now."""
         stats = [(workload.place.cgroup / "cpu.stat").read_text() for workload in (self.client, self.server)]
         return sum(int(text.split()[1]) for text in stats) / 1e6
-
-    def served(self) -> int:
-        """Requests that nginx itself has counted, without those for this number."""
-        text = self.server.run("status", ["curl", "-s", f"http://127.0.0.1:{STATUS_PORT}/"]).splitlines()
-        self._asked += 1
-        numbers = [line.split() for line in text if re.fullmatch(r"\s*\d+ \d+ \d+\s*", line)]
-        return int(numbers[-1][2]) - self._asked
 
 
 def load_of(program: Program) -> Load:

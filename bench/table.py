@@ -79,7 +79,7 @@ BUDGETS: Final = (
 
 def main() -> int:
     parser = flags(__doc__)
-    parser.add_argument("--quads", type=int, default=6, help="rounds of four blocks, for each of the loads")
+    parser.add_argument("--quads", type=int, default=100, help="rounds of four turns, for each of the loads")
     asked = parser.parse_args()
     extra = {"kernel_cost": ["--quads", str(asked.quads)], "start": ["--starts", "3", "--calls", "40"]}
     found: dict[str, dict[str, Any]] = {}

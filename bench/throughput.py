@@ -1,49 +1,84 @@
-"""What a server that is watched does, against one beside it that is not: the same load, in turn, within seconds.
+"""What a server that is watched does, against one beside it that is not: one load, in turns of a tenth of a second.
 
-Agents stay on all the time, since starting one takes longer than a block: traced and plain are different hosts of
-one cluster. An agent without traffic takes about half a percent of a core from both.
+A shared machine changes its speed from one second to the next, so turns are short. Their clients are started once and
+halted between their turns. Agents stay on all the time, since starting one takes longer than a turn: traced and plain
+are different hosts of one cluster. An agent without traffic takes about half a percent of a core from both.
 """
 
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from bench.common import Figure, median, progress, quantile
+from bench.loads import Load
 from bench.stage import Pair
+from tests.cluster.processes import Program
+
+_TURN_SECONDS, _WARM_SECONDS = 0.1, 1.0
+# For a server to end what its halted client had asked before.
+_ENDING_SECONDS = 0.003
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Turn:
     """CPU is of the server and its client, which is all that the machine does for it but the agent's own."""
 
     rate: float
     cpu_a_request: float
-    p99_ns: float = 0
-
-
-Load: TypeAlias = Callable[[Pair], Block]
 
 
 @dataclass(frozen=True, slots=True)
 class Quad:
-    """Four blocks in turn: two traced ones around or between two plain ones."""
+    """Four turns: two traced ones around or between two plain ones."""
 
-    on: tuple[Block, Block]
-    off: tuple[Block, Block]
+    on: tuple[Turn, Turn]
+    off: tuple[Turn, Turn]
+
+
+class _Client:
+    """A load that runs in its turns only."""
+
+    def __init__(self, pair: Pair, load: Load, program: Program) -> None:
+        self._pair, self._load, self._program = pair, load, program
+
+    def turn(self, seconds: float = _TURN_SECONDS) -> Turn:
+        answered, cpu = self._load.answered(self._pair), self._pair.cpu_seconds()
+        begin = time.perf_counter()
+        self._program.tell(signal.SIGCONT)
+        time.sleep(seconds)
+        self._program.tell(signal.SIGSTOP)
+        elapsed = time.perf_counter() - begin
+        time.sleep(_ENDING_SECONDS)
+        cpu = self._pair.cpu_seconds() - cpu
+        answered = self._load.answered(self._pair) - answered
+        return Turn(answered / elapsed, cpu / max(answered, 1))
+
+
+@contextmanager
+def _client(pair: Pair, load: Load) -> Iterator[_Client]:
+    program = load.start(pair)
+    try:
+        client = _Client(pair, load, program)
+        client.turn(_WARM_SECONDS)
+        yield client
+    finally:
+        program.kill()
 
 
 def quads(traced: Pair, plain: Pair, load: Load, name: str, count: int) -> list[Quad]:
     """Traced, plain, plain, traced, and the other way round."""
-    for pair in (traced, plain):
-        load(pair)
-    found = []
-    for number in range(count):
-        progress(f"{name}: {number + 1} of {count}")
-        outer, inner = (traced, plain) if number % 2 else (plain, traced)
-        first, second, third, fourth = (load(pair) for pair in (outer, inner, inner, outer))
-        ends, middle = (first, fourth), (second, third)
-        found.append(Quad(ends, middle) if outer is traced else Quad(middle, ends))
-    return found
+    progress(f"{name}: {count} rounds of four turns")
+    with _client(traced, load) as watched, _client(plain, load) as unwatched:
+        return [_quad(watched, unwatched, number % 2 == 1) for number in range(count)]
+
+
+def _quad(traced: _Client, plain: _Client, traced_first: bool) -> Quad:
+    outer, inner = (traced, plain) if traced_first else (plain, traced)
+    first, second, third, fourth = (client.turn() for client in (outer, inner, inner, outer))
+    ends, middle = (first, fourth), (second, third)
+    return Quad(ends, middle) if traced_first else Quad(middle, ends)
 
 
 def kept(found: list[Quad], name: str, must: str = "", row: str = "") -> list[Figure]:
@@ -59,24 +94,13 @@ def kept(found: list[Quad], name: str, must: str = "", row: str = "") -> list[Fi
     ]
 
 
-def added_p99(found: list[Quad], name: str, row: str = "") -> list[Figure]:
-    added = [sum(one.p99_ns for one in quad.on) / sum(one.p99_ns for one in quad.off) - 1 for quad in found]
-    noise = [quad.off[0].p99_ns / quad.off[1].p99_ns - 1 for quad in found]
-    plain = median([one.p99_ns for quad in found for one in quad.off])
-    return [
-        Figure(f"p99 added, {name}", median(added) * 100, "%", "<= 5", spread(added), row),
-        Figure("  plain against plain", median(noise) * 100, "%", note=spread(noise)),
-        Figure("  p99, plain", plain / 1e3, "us"),
-    ]
-
-
 def spread(shares: list[float]) -> str:
     return f"half of {len(shares)} within {quantile(shares, 0.25):.1%} and {quantile(shares, 0.75):.1%}"
 
 
-def _rate(blocks: tuple[Block, Block]) -> float:
-    return sum(one.rate for one in blocks)
+def _rate(turns: tuple[Turn, Turn]) -> float:
+    return sum(one.rate for one in turns)
 
 
-def _cpu(blocks: tuple[Block, Block]) -> float:
-    return sum(one.cpu_a_request for one in blocks)
+def _cpu(turns: tuple[Turn, Turn]) -> float:
+    return sum(one.cpu_a_request for one in turns)
