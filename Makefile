@@ -20,7 +20,8 @@ install:  ## for systemd: into /opt/plumbline, with units (DESTDIR=DIR: only lay
 	@scripts/install
 
 test: .setup-dev lint  ## everything that needs no Kubernetes: lint, unit, this kernel, the miniature cluster
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 3 -m "not kernel and not cluster"
+	@$(PYTHON) -m pytest -m "kernel or cluster"
 
 test-cluster: .setup-cluster  ## the shipped images and chart in a real Kubernetes, of KUBECONFIG or its own
 	@$(PYTHON) -m pytest -m kubernetes -s tests/kubernetes
@@ -29,7 +30,7 @@ test-long: .setup-long  ## what takes too long for make test: soak, fault runs, 
 	@$(PYTHON) -m pytest -m long
 
 check: .setup-dev lint  ## the fast part of it: lint and unit
-	@$(PYTHON) -m pytest tests/unit
+	@$(PYTHON) -m pytest -n 3 tests/unit
 
 lint: .setup-dev  ## ruff, strict mypy, walls and doors, buf
 	@scripts/lint

@@ -15,7 +15,7 @@ import numpy as np
 
 from agent.kernel import compiler, loader, maps, programs, sources
 from agent.kernel.abilities import able, offsets_of, settings_for
-from agent.kernel.hooks import attach_hooks, load_hooks, wanted_hooks
+from agent.kernel.hooks import attach_hooks, wanted_hooks
 from agent.kernel.layout import dtype_of
 from agent.kernel.maps import Map, Ring
 
@@ -47,11 +47,11 @@ def main() -> None:
     made = loader.made_maps(compiled)
     tables = {name: Map(made[name], *map(dtype_of, shape)) for name, shape in compiled.shapes.items()}
     load_one = loader.loading(compiled, made)
-    parsers, _ = loader.load_parsers(load_one)
+    parsers, _, hooks = loader.load_programs(load_one, defines)
     loader.prepare(tables, settings_for(offsets_of(maps.member_offset))[0])
     for name, parser in parsers.items():
         tables["parsers_by_protocol"].put(loader.PARSERS[name], parser)
-    _links = attach_hooks(load_hooks(load_one, defines), sys.argv[1], {}, maps.attach, maps.replace)
+    _links = attach_hooks(hooks, sys.argv[1], {}, maps.attach, maps.replace)
     aggregate(
         made["request_events"],
         Map(made["events_lost"], np.dtype("u4"), np.dtype("u8")),

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from agent.kernel.offer import check_link
 
+T = TypeVar("T")
 # Types of programs, as the kernel numbers them.
 CGROUP_SKB, CGROUP_SOCK, SOCK_OPS, RAW_TRACEPOINT, CGROUP_SOCK_ADDR = 8, 9, 13, 17, 18
 # (function, type, attach type): a descriptor.
@@ -48,8 +49,8 @@ def wanted_hooks(defines: set[str]) -> list[Hook]:
     return [one for one in HOOKS if one.unless not in defines]
 
 
-def load_hooks(load: Load, defines: set[str]) -> dict[Hook, int]:
-    """Their programs. Without any one of them the counts would lie: so a refusal is final."""
+def load_hooks(load: Callable[[str, int, int], T], defines: set[str]) -> dict[Hook, T]:
+    """What `load` gives for each program. Without any one of them the counts would lie: so a refusal is final."""
     return {
         hook: load(hook.function, hook.program_type, hook.attach_type if hook.program_type in _TOLD_WHERE else 0)
         for hook in wanted_hooks(defines)

@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from inspect import getsource
 from pathlib import Path
@@ -23,7 +23,7 @@ from agent.kernel import compiled as compiled_code
 from agent.kernel import compiler, kept, layout, maps, passing, programs, shares, sources
 from agent.kernel.abilities import able, check_kernel, offsets_of, settings_for
 from agent.kernel.compiled import Compiled, bound, key_of
-from agent.kernel.hooks import CGROUP_SKB, Load, attach_hooks, check_links, load_hooks, wanted_hooks
+from agent.kernel.hooks import CGROUP_SKB, Hook, Load, attach_hooks, check_links, load_hooks, wanted_hooks
 from agent.kernel.layout import dtype_of
 from agent.kernel.libbpf import KernelCallFailed
 from agent.kernel.maps import Map
@@ -67,8 +67,7 @@ def load(
     if old:
         take(old, made, cgroup_root)
     load_one = loading(compiled, made)
-    parsers, missing = load_parsers(load_one)
-    hooks = load_hooks(load_one, defines)
+    parsers, missing, hooks = load_programs(load_one, defines)
     settings, unknown = settings_for(offsets_of(maps.member_offset))
     settings |= settings_for_walk(maps.member_offset, cgroup_root)
     tables = {name: Map(made[name], *map(dtype_of, shape)) for name, shape in compiled.shapes.items()}
@@ -162,21 +161,26 @@ def prepare(tables: Mapping[str, Map], settings: dict[str, int]) -> None:
     shares.make_common(tables["shares"])
 
 
-def load_parsers(load_one: Load) -> tuple[dict[str, int], list[list[str]]]:
-    """Those that this kernel takes, and a row (part, reason, remedy) for each that it refuses.
+def load_programs(load_one: Load, defines: set[str]) -> tuple[dict[str, int], list[list[str]], dict[Hook, int]]:
+    """Parsers that this kernel takes, a row (part, reason, remedy) for each that it refuses, and all hooks.
 
-    Two at once: it checks each for half a second, and that is most of an agent's start.
+    Two at once: it checks the longer ones for a third of a second each, and that is most of an agent's start.
     """
     taken, refused = {}, []
     with ThreadPoolExecutor(max_workers=2) as pool:
-        begun = {name: pool.submit(load_one, name, CGROUP_SKB, 0) for name in PARSERS}
+
+        def begin(function: str, kind: int, attach_type: int) -> Future[int]:
+            return pool.submit(load_one, function, kind, attach_type)
+
+        begun = {name: begin(name, CGROUP_SKB, 0) for name in PARSERS}
+        hooks = load_hooks(begin, defines)
     for name, loaded in begun.items():
         try:
             taken[name] = loaded.result()
         except (ProgramRefused, KernelCallFailed) as error:
             reason = f"this kernel refused the parser ({error})"
             refused.append([name, reason, "a newer kernel; until then its connections count as unparsed"])
-    return taken, refused
+    return taken, refused, {hook: loaded.result() for hook, loaded in hooks.items()}
 
 
 def last_line(error: Exception) -> str:

@@ -43,6 +43,7 @@ class Program:
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], output: Path) -> None:
         self.name, self.output, self._process = name, output, process
+        self._asked_to_end = False
 
     @property
     def pid(self) -> int:
@@ -64,10 +65,14 @@ class Program:
         if status:
             raise ProgramFailed(f"{self.name} ended with status {status}\n{self.tail()}")
 
+    def ask_to_end(self) -> None:
+        if self.running and not self._asked_to_end:
+            self._process.terminate()
+        self._asked_to_end = True
+
     def end(self, timeout_seconds: float = 5) -> int:
         """Asks it to end, then insists; returns its status."""
-        if self.running:
-            self._process.terminate()
+        self.ask_to_end()
         try:
             return self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:

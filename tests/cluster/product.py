@@ -62,6 +62,8 @@ class Product:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for agent in self.agents.values():
+            agent.ask_to_end()
         for program in [*self.agents.values(), self.aggregator]:
             program.end(timeout_seconds=15)
 
