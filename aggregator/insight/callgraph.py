@@ -13,6 +13,7 @@ from aggregator.insight.edges import DNS, is_counted_by_requests, uses
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _SMALLEST: Final = np.finfo(np.float64).tiny
 
@@ -23,12 +24,13 @@ _FLOORS: Final = (*(2.0**-power for power in range(4, 40, 4)), 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What can reach one node, indexed as the graph's `ids`.
+    """What can reach one node, `start`, indexed as the graph's `ids`.
 
     `hops`: edges of the shortest path, -1 where there is none. `shares`: the largest product of shares along any
     path, true where it is `floor` or more. `steps`: the next node on the path of that share, -1 at its end.
     """
 
+    start: int
     hops: Integers
     shares: Floats
     steps: Integers
@@ -46,22 +48,15 @@ class _Adjacency:
 
     def at(self, nodes: Integers) -> tuple[Integers, Integers]:
         """(position of each edge of these nodes, how many each node has)."""
-        begins, lengths = self.starts[nodes], self.degrees[nodes]
+        lengths = self.degrees.take(nodes)
         ends = np.cumsum(lengths)
-        positions = np.arange(int(ends[-1]) if ends.size else 0) + np.repeat(begins - ends + lengths, lengths)
+        positions = np.arange(int(ends[-1]) if ends.size else 0)
+        positions += np.repeat(self.starts.take(nodes) - ends + lengths, lengths)
         return positions, lengths
 
-    def has_any(self, nodes: Integers, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """For each of these nodes, all of which have edges, whether the other end of one is wanted."""
-        found = np.zeros(len(nodes), np.bool_)
-        at, ends = self.starts[nodes], self.starts[nodes + 1]
-        left = np.arange(len(nodes))
-        # One edge of each in turn: most need few.
-        while left.size:
-            found[left] = wanted[self.others[at[left]]]
-            at[left] += 1
-            left = left[~found[left] & (at[left] < ends[left])]
-        return found
+    def neighbours(self, nodes: Integers) -> Integers:
+        """The other end of each edge of these nodes."""
+        return self.others.take(self.at(nodes)[0])
 
 
 class CallGraph:
@@ -79,33 +74,45 @@ class CallGraph:
         servers = np.fromiter((server for _, server in weights), np.int64, len(weights))
         self._into, order = _adjacency(servers, clients, len(self.ids))
         self._out_of, _ = _adjacency(clients, servers, len(self.ids))
-        self._callers = np.flatnonzero(self._out_of.degrees > 0)
+        self._calls = self._out_of.degrees > 0
         self._weights = np.fromiter(weights.values(), np.float64, len(weights))[order]
 
     def reach(self, node_id: str, is_enough: Callable[[Floats, float], bool] = lambda _shares, _floor: False) -> Reach:
         """`is_enough(shares, floor)` is asked whether those of `floor` or more, which are true, are all that matter;
         all others are smaller."""
         start = self.index[node_id]
-        return Reach(self._hops(start), *self._shares(start, is_enough))
+        return Reach(start, self._hops(start), *self._shares(start, is_enough))
 
     def _hops(self, start: int) -> Integers:
-        """Breadth first, a round a hop: from those that were found last, or to those that were not found yet,
-        whichever has fewer edges."""
+        """Breadth first, a round a hop: from those that were found last, or from those that were not found yet,
+        whichever have fewer edges."""
         hops = np.full(len(self.ids), -1, np.int64)
         hops[start] = distance = 0
-        frontier, unknown = np.array([start], np.int64), self._callers
-        degrees_in, degrees_out = self._into.degrees, self._out_of.degrees
-        while frontier.size and (unknown := unknown[hops[unknown] < 0]).size:
-            if degrees_in[frontier].sum() <= degrees_out[unknown].sum():
-                callers = self._into.others[self._into.at(frontier)[0]]
-                found = np.zeros(len(hops), np.bool_)
-                found[callers] = True
-                frontier = unknown[found[unknown]]
+        frontier, unknown = np.array([start], np.int64), self._calls.copy()
+        unknown[start] = False
+        edges_left = len(self._weights) - int(self._out_of.degrees[start])
+        while frontier.size and edges_left:
+            if self._into.degrees.take(frontier).sum() <= edges_left:
+                frontier = self._callers(frontier, unknown)
             else:
-                frontier = unknown[self._out_of.has_any(unknown, hops == distance)]
+                frontier = self._that_call(np.flatnonzero(unknown), hops == distance)
             distance += 1
             hops[frontier] = distance
+            unknown[frontier] = False
+            edges_left -= int(self._out_of.degrees.take(frontier).sum())
         return hops
+
+    def _callers(self, servers: Integers, among: Flags) -> Integers:
+        found = np.zeros(len(among), np.bool_)
+        found[self._into.neighbours(servers)] = True
+        found &= among
+        return np.flatnonzero(found)
+
+    def _that_call(self, clients: Integers, servers: Flags) -> Integers:
+        """Those of `clients`, each of which calls some node, that call one of `servers`."""
+        positions, lengths = self._out_of.at(clients)
+        calls = servers.take(self._out_of.others.take(positions))
+        return clients[np.logical_or.reduceat(calls, np.cumsum(lengths) - lengths)]
 
     def _shares(self, start: int, is_enough: Callable[[Floats, float], bool]) -> tuple[Floats, Integers, float]:
         """Best first, by classes of shares: weights are 1 at most, so what is below a floor never lifts what is above.
@@ -123,15 +130,18 @@ class CallGraph:
 
     def _relax(self, servers: Integers, shares: Floats, steps: Integers) -> Integers:
         """Passes shares on to the callers of `servers`; those that got a larger one."""
+        # `take` and `flatnonzero` are several times faster than an index of flags.
         positions, lengths = self._into.at(servers)
-        callers = self._into.others[positions]
+        callers = self._into.others.take(positions)
+        offered = self._weights.take(positions)
+        offered *= np.repeat(shares.take(servers), lengths)
         # However small a share gets on a long way, its caller is one.
-        offered = np.maximum(self._weights[positions] * np.repeat(shares[servers], lengths), _SMALLEST)
-        better = np.flatnonzero(offered > shares[callers])
-        callers, offered = callers[better], offered[better]
+        np.maximum(offered, _SMALLEST, out=offered)
+        better = np.flatnonzero(offered > shares.take(callers))
+        callers, offered = callers.take(better), offered.take(better)
         np.maximum.at(shares, callers, offered)
-        best = offered == shares[callers]
-        steps[callers[best]] = np.repeat(servers, lengths)[better[best]]
+        best = np.flatnonzero(offered == shares.take(callers))
+        steps[callers.take(best)] = np.repeat(servers, lengths).take(better.take(best))
         return callers
 
 

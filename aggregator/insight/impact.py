@@ -23,12 +23,9 @@ def impact(case: Case, subject: str) -> Answer:
 
 def are_enough(shares: Floats, floor: float) -> bool:
     """Whether nothing below the floor can be among the rows: as shown, it is smaller than the last of them."""
-    above = shares[shares >= floor]
+    above = np.round(shares.take(np.flatnonzero(shares >= floor)), _DIGITS)
     # One of them is the node itself.
-    if len(above) <= MOST_ROWS:
-        return False
-    last = np.partition(above, len(above) - MOST_ROWS - 1)[len(above) - MOST_ROWS - 1]
-    return bool(np.round(last, _DIGITS) > np.round(floor, _DIGITS))
+    return int(np.count_nonzero(above > np.round(floor, _DIGITS))) > MOST_ROWS
 
 
 def _worst_first(reach: Reach) -> Integers:
@@ -44,48 +41,46 @@ def _worst_first(reach: Reach) -> Integers:
 
 
 def _rows(case: Case, reach: Reach, callers: Integers) -> Iterator[Json]:
-    ids, owners, paths = case.calls.ids, case.owners, _Paths(case.calls, reach.steps)
+    owners, paths = case.owners, _Paths(case.calls, reach)
     columns = (callers, reach.steps[callers], reach.hops[callers], np.round(reach.shares[callers], _DIGITS))
     for number, step, distance, share in zip(*(column.tolist() for column in columns), strict=True):
-        path, share_of = paths.of(number, step)
-        node_id = ids[number]
+        path, share_of = paths.begun_by(number, step)
         yield {
-            "id": node_id,
+            "id": path[0],
             "distance": distance,
             "share": share,
             "share_of": share_of,
             "path": path,
-            "owner": owners.get(node_id),
+            "owner": owners.get(path[0]),
         }
 
 
-class _Paths:
-    """From a node to the one that was asked about. Most of one row's path is another row's."""
+class _Paths(dict[int, tuple[list[str], str]]):
+    """From a node to the one that was asked about: the ids, and what the share is one of. Most of one row's path is
+    another row's."""
 
-    def __init__(self, graph: CallGraph, steps: Integers) -> None:
+    def __init__(self, graph: CallGraph, reach: Reach) -> None:
+        # What is asked about calls nobody on the way.
+        super().__init__({reach.start: ([graph.ids[reach.start]], "requests")})
         self._ids = graph.ids
         self._is_estimated = graph.is_estimated
-        self._step = steps.item
-        # What is asked about calls nobody on the way.
-        self._known: dict[int, tuple[list[str], str]] = {-1: ([], "requests")}
+        self._step = reach.steps.item
 
-    def of(self, number: int, step: int) -> tuple[list[str], str]:
-        """The ids, and what the share is one of; `step` is the next node."""
-        known = self._known.get(number)
-        if known is None:
-            after, share_of = self._known.get(step) or self._of_all(step)
-            if after and number in self._is_estimated:
-                share_of = "connections"
-            known = self._known[number] = [self._ids[number], *after], share_of
-        return known
+    def begun_by(self, number: int, step: int) -> tuple[list[str], str]:
+        """`step` is the next node."""
+        after, share_of = self[step]
+        if number in self._is_estimated:
+            share_of = "connections"
+        self[number] = path = [self._ids[number], *after], share_of
+        return path
 
-    def _of_all(self, number: int) -> tuple[list[str], str]:
+    def __missing__(self, number: int) -> tuple[list[str], str]:
         """With all that is not known on the way: ways are longer than calls may be deep."""
         new = []
-        while number not in self._known:
+        while number not in self:
             new.append(number)
             number = int(self._step(number))
         for one in reversed(new):
-            self.of(one, number)
+            self.begun_by(one, number)
             number = one
-        return self._known[number]
+        return self[number]
