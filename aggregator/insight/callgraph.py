@@ -1,6 +1,5 @@
 """Who calls whom, and with which share of its calls, as arrays: made once a Case, walked in milliseconds. Pure."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -49,14 +48,27 @@ class _Adjacency:
     def at(self, nodes: Integers) -> tuple[Integers, Integers]:
         """(position of each edge of these nodes, how many each node has)."""
         lengths = self.degrees.take(nodes)
-        ends = np.cumsum(lengths)
+        ends = lengths.cumsum()
         positions = np.arange(int(ends[-1]) if ends.size else 0)
-        positions += np.repeat(self.starts.take(nodes) - ends + lengths, lengths)
+        positions += (self.starts.take(nodes) - ends + lengths).repeat(lengths)
         return positions, lengths
 
     def neighbours(self, nodes: Integers) -> Integers:
         """The other end of each edge of these nodes."""
         return self.others.take(self.at(nodes)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Uses:
+    """A row an edge between two nodes. `lookups`: whether it is one; `ways`: whether others are reached by way of its
+    server; `estimated`: clients some of whose calls could only be counted as connections."""
+
+    clients: Integers
+    servers: Integers
+    counts: Floats
+    lookups: Flags
+    ways: Flags
+    estimated: frozenset[int]
 
 
 class CallGraph:
@@ -69,13 +81,13 @@ class CallGraph:
         # In order, so that what is sorted by anything else stays sorted by id where that is equal.
         self.ids: Sequence[str] = sorted(ids)
         self.index = {node_id: number for number, node_id in enumerate(self.ids)}
-        weights, self.is_estimated = _weights(self.index, edges)
-        clients = np.fromiter((client for client, _ in weights), np.int64, len(weights))
-        servers = np.fromiter((server for _, server in weights), np.int64, len(weights))
+        seen = _seen(self.index, edges)
+        self.is_estimated = seen.estimated
+        clients, servers, weights = _weights(seen, len(self.ids))
         self._into, order = _adjacency(servers, clients, len(self.ids))
         self._out_of, _ = _adjacency(clients, servers, len(self.ids))
         self._calls = self._out_of.degrees > 0
-        self._weights = np.fromiter(weights.values(), np.float64, len(weights))[order]
+        self._weights = weights[order]
 
     def reach(self, node_id: str, is_enough: Callable[[Floats, float], bool] = lambda _shares, _floor: False) -> Reach:
         """`is_enough(shares, floor)` is asked whether those of `floor` or more, which are true, are all that matter;
@@ -95,7 +107,7 @@ class CallGraph:
             if self._into.degrees.take(frontier).sum() <= edges_left:
                 frontier = self._callers(frontier, unknown)
             else:
-                frontier = self._that_call(np.flatnonzero(unknown), hops == distance)
+                frontier = self._that_call(unknown.nonzero()[0], hops == distance)
             distance += 1
             hops[frontier] = distance
             unknown[frontier] = False
@@ -106,13 +118,13 @@ class CallGraph:
         found = np.zeros(len(among), np.bool_)
         found[self._into.neighbours(servers)] = True
         found &= among
-        return np.flatnonzero(found)
+        return found.nonzero()[0]
 
     def _that_call(self, clients: Integers, servers: Flags) -> Integers:
         """Those of `clients`, each of which calls some node, that call one of `servers`."""
         positions, lengths = self._out_of.at(clients)
         calls = servers.take(self._out_of.others.take(positions))
-        return clients[np.logical_or.reduceat(calls, np.cumsum(lengths) - lengths)]
+        return clients[np.logical_or.reduceat(calls, lengths.cumsum() - lengths)]
 
     def _shares(self, start: int, is_enough: Callable[[Floats, float], bool]) -> tuple[Floats, Integers, float]:
         """Best first, by classes of shares: weights are 1 at most, so what is below a floor never lifts what is above.
@@ -121,7 +133,7 @@ class CallGraph:
         waits = np.zeros(len(self.ids), np.bool_)
         shares[start], waits[start] = 1.0, True
         for floor in _FLOORS:
-            while (frontier := np.flatnonzero(waits & (shares >= floor))).size:
+            while (frontier := (waits & (shares >= floor)).nonzero()[0]).size:
                 waits[frontier] = False
                 waits[self._relax(frontier, shares, steps)] = True
             if not waits.any() or is_enough(shares, floor):
@@ -130,18 +142,18 @@ class CallGraph:
 
     def _relax(self, servers: Integers, shares: Floats, steps: Integers) -> Integers:
         """Passes shares on to the callers of `servers`; those that got a larger one."""
-        # `take` and `flatnonzero` are several times faster than an index of flags.
+        # `take` and `nonzero` are several times faster than an index of flags.
         positions, lengths = self._into.at(servers)
         callers = self._into.others.take(positions)
         offered = self._weights.take(positions)
-        offered *= np.repeat(shares.take(servers), lengths)
+        offered *= shares.take(servers).repeat(lengths)
         # However small a share gets on a long way, its caller is one.
         np.maximum(offered, _SMALLEST, out=offered)
-        better = np.flatnonzero(offered > shares.take(callers))
+        better = (offered > shares.take(callers)).nonzero()[0]
         callers, offered = callers.take(better), offered.take(better)
         np.maximum.at(shares, callers, offered)
-        best = np.flatnonzero(offered == shares.take(callers))
-        steps[callers.take(best)] = np.repeat(servers, lengths).take(better.take(best))
+        best = (offered == shares.take(callers)).nonzero()[0]
+        steps[callers.take(best)] = servers.repeat(lengths).take(better.take(best))
         return callers
 
 
@@ -152,23 +164,41 @@ def _adjacency(of: Integers, others: Integers, size: int) -> tuple[_Adjacency, I
     return _Adjacency(starts, others[order], np.diff(starts)), order
 
 
-def _weights(index: dict[str, int], edges: Iterable[Edge]) -> tuple[dict[tuple[int, int], float], frozenset[int]]:
-    """(client, server) -> share, and the clients some of whose calls could only be counted as connections."""
-    counts: dict[tuple[int, int, bool], int] = defaultdict(int)
-    totals: dict[tuple[int, bool], int] = defaultdict(int)
-    estimated = set()
+def _seen(index: dict[str, int], edges: Iterable[Edge]) -> _Uses:
+    sources, targets, counts, lookups, ways, estimated = [], [], [], [], [], set()
     for edge in edges:
         source, target = index.get(edge.source), index.get(edge.target)
         if source is None or target is None or source == target:
             continue
-        is_lookup, count = edge.protocol == DNS, uses(edge)
-        counts[source, target, is_lookup] += count
-        if not edge.way:  # those who are behind it have the same calls
-            totals[source, is_lookup] += count
+        is_lookup = edge.protocol == DNS
+        sources.append(source)
+        targets.append(target)
+        counts.append(uses(edge))
+        lookups.append(is_lookup)
+        ways.append(edge.way)
         if not is_lookup and not is_counted_by_requests(edge):
             estimated.add(source)
-    weights: dict[tuple[int, int], float] = {}
-    for (source, target, is_lookup), count in counts.items():
-        share = min(count / max(totals[source, is_lookup], 1), 1.0)
-        weights[source, target] = max(share, weights.get((source, target), 0.0))
-    return weights, frozenset(estimated)
+    return _Uses(
+        np.array(sources, np.int64),
+        np.array(targets, np.int64),
+        np.array(counts, np.float64),
+        np.array(lookups, np.bool_),
+        np.array(ways, np.bool_),
+        frozenset(estimated),
+    )
+
+
+def _weights(seen: _Uses, size: int) -> tuple[Integers, Integers, Floats]:
+    """Each (client, server) once, with the share."""
+    # A client is two: one that calls, and one that looks up.
+    doers = seen.clients + size * seen.lookups
+    # Those who are behind a way have the same calls.
+    totals = np.bincount(doers, np.where(seen.ways, 0, seen.counts), 2 * size)
+    pairs, positions = np.unique(doers * size + seen.servers, return_inverse=True)
+    counts = np.bincount(positions, seen.counts, len(pairs))
+    doers, servers = np.divmod(pairs, size)
+    shares = np.minimum(counts / np.maximum(totals[doers], 1), 1)
+    pairs, positions = np.unique(doers % size * size + servers, return_inverse=True)
+    weights = np.zeros(len(pairs))
+    np.maximum.at(weights, positions, shares)
+    return *np.divmod(pairs, size), weights

@@ -23,9 +23,12 @@ def impact(case: Case, subject: str) -> Answer:
 
 def are_enough(shares: Floats, floor: float) -> bool:
     """Whether nothing below the floor can be among the rows: as shown, it is smaller than the last of them."""
-    above = np.round(shares.take(np.flatnonzero(shares >= floor)), _DIGITS)
+    above = np.flatnonzero(shares >= floor)
     # One of them is the node itself.
-    return int(np.count_nonzero(above > np.round(floor, _DIGITS))) > MOST_ROWS
+    if len(above) <= MOST_ROWS:
+        return False
+    shown_above = np.round(shares.take(above), _DIGITS) > np.round(floor, _DIGITS)
+    return int(np.count_nonzero(shown_above)) > MOST_ROWS
 
 
 def _worst_first(reach: Reach) -> Integers:
