@@ -77,7 +77,7 @@ def server_side(traced: Pair, plain: Pair, count: int) -> list[Figure]:
     for pipeline in loads.REDIS_COMMANDS:
         name = f"redis, pipeline {pipeline}, the server's side traced"
         found = quads(traced, plain, loads.redis(pipeline), name, count)
-        figures += kept(found, name, ">= 98 %" if pipeline > 1 else ">= 95 %", f"kept, redis {pipeline}")
+        figures += kept(found, name, ">= 95 %", f"kept, redis {pipeline}")
         blocks = tails(traced, plain, pipeline, name, count // 2)
         figures += added_p99(blocks, name, f"p99 added, redis {pipeline}")
     return figures

@@ -16,7 +16,9 @@ static __always_inline u32 has_requests(struct connection *c) {
   return c->confirmed && c->protocol != PROTOCOL_TLS;
 }
 
-static __always_inline void turn_ended(struct connection *c, struct flow_counts *counts, int generation, struct bpf_sock *sk) {
+/* What was sent may bear a time before that of what came meanwhile. */
+static __always_inline void turn_ended(struct connection *c, struct flow_counts *counts, struct __sk_buff *skb, u32 egress,
+                                       int generation, struct bpf_sock *sk) {
   u64 start_ns = c->turn_start_ns;
   c->turn_start_ns = 0;
   sample_rtt(c, counts, sk);
@@ -27,7 +29,8 @@ static __always_inline void turn_ended(struct connection *c, struct flow_counts 
     lose(LOSS_turns_shed);
     return;
   }
-  u64 latency_ns = bpf_ktime_get_ns() - start_ns;
+  u64 latency_ns = time_of(skb, egress) - start_ns;
+  latency_ns &= IS_NEGATIVE(latency_ns) - 1;
   struct request turn = { .flow = c->flow, .latency_bucket = latency_bucket(latency_ns), .protocol = PROTOCOL_TCP,
                           .outcome = OUTCOME_ANSWERED };
   count_request(generation, &turn, latency_ns);
@@ -152,12 +155,12 @@ static __always_inline u32 fresh_bytes(struct connection *c, struct packet *p, s
 }
 
 /* Payload into the flow's counters and turns; `fresh` of its bytes are new. */
-static __always_inline void count_payload(struct connection *c, struct bpf_sock *sk, struct packet *p, u32 fresh,
+static __always_inline void count_payload(struct connection *c, struct __sk_buff *skb, struct bpf_sock *sk, struct packet *p, u32 fresh,
                                           struct flow_counts *counts, int generation) {
   u32 from_client = (c->role == ROLE_CLIENT) == p->egress;
   count_segment(c, counts, p->egress, fresh);
   if (fresh && from_client && !c->turn_start_ns)
-    c->turn_start_ns = has_requests(c) ? 1 : bpf_ktime_get_ns();
+    c->turn_start_ns = has_requests(c) ? 1 : time_of(skb, p->egress);
   else if (fresh && !from_client && c->turn_start_ns)
-    turn_ended(c, counts, generation, sk);
+    turn_ended(c, counts, skb, p->egress, generation, sk);
 }

@@ -30,8 +30,10 @@ static __always_inline struct control *settings(void) {
   return control.lookup(&zero);
 }
 
+#define SPREAD 0x9fb21c651e98df25ULL   /* an odd number whose bits are half ones, in no order */
+
 static __always_inline u64 mix(u64 hash, u64 word) {
-  hash = (hash ^ word) * 0x9fb21c651e98df25ULL;
+  hash = (hash ^ word) * SPREAD;
   return hash ^ (hash >> 29);
 }
 

@@ -90,6 +90,12 @@ static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32
   return 1;
 }
 
+/* What is sent bears the time at which TCP has sent it. */
+static __always_inline u64 time_of(struct __sk_buff *skb, u32 egress) {
+  u64 sent_ns = egress ? skb->tstamp : 0;
+  return sent_ns ? sent_ns : bpf_ktime_get_ns();
+}
+
 /* Of a packet whose header has been read. */
 static __always_inline void read_addresses(struct __sk_buff *skb, struct packet *packet) {
   const u8 *data = (u8 *)(long)skb->data, *end = (u8 *)(long)skb->data_end;

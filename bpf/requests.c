@@ -40,7 +40,7 @@ static __always_inline u16 coarse(u16 latency_bucket) {
 /* Where a row is, unless another has that place. The ids in it are hashes already. Those that differ in their latency alone lie
  * beside each other: so the processor need not look up many pages. */
 static __always_inline u64 sum_of_row(struct request *request) {
-  u64 *words = (u64 *)request, kind = (words[3] >> 16 ^ words[4] << 48) * 0x9fb21c651e98df25ULL;
+  u64 *words = (u64 *)request, kind = (words[3] >> 16 ^ words[4] << 48) * SPREAD;
   return words[0] + words[1] + words[2] + (kind >> 32 | kind << 32) + request->latency_bucket * 0x100000001ULL;
 }
 

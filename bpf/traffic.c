@@ -52,7 +52,7 @@ static __always_inline u32 read_segment(struct __sk_buff *skb, struct bpf_sock *
   u32 fresh = fresh_bytes(c, p, sk, counts), whole = fresh == p->payload_length;
   u32 may_read = flags & (CB_EGRESS | CB_TURN);   /* else nobody knows what the other CPU reads meanwhile */
   u32 early = may_read && meet_client(skb, c, sk, p, whole, s);
-  count_payload(c, sk, p, fresh, counts, generation);
+  count_payload(c, skb, sk, p, fresh, counts, generation);
   if (!may_read)
     return flags;
   if (early)

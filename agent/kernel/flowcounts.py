@@ -4,26 +4,25 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from agent.kernel.maps import Map, Rows
+from agent.kernel.maps import HALVES, Map, Rows
 from agent.records import FLOW_OTHER
 
 # As in maps.c.
 FLOW_PLACES = 8192
-_HALVES = 2
 
 
 class FlowCounts:
     """Of both halves; and whose places they are."""
 
     def __init__(self, maps: Mapping[str, Map]) -> None:
-        self._hashes = [maps[f"flow_counts_{half}"] for half in range(_HALVES)]
+        self._hashes = [maps[f"flow_counts_{half}"] for half in range(HALVES)]
         self._places = places = maps["places"]
-        self._halves = maps["placed_counts"].shared(_HALVES * FLOW_PLACES).reshape(_HALVES, FLOW_PLACES)
+        self._halves = maps["placed_counts"].shared(HALVES * FLOW_PLACES).reshape(HALVES, FLOW_PLACES)
         words = self._hashes[0].value.itemsize // 8
-        self._words = self._halves.view("<u8").reshape(_HALVES, FLOW_PLACES, -1)[:, :, -words:]
+        self._words = self._halves.view("<u8").reshape(HALVES, FLOW_PLACES, -1)[:, :, -words:]
         # place -> whose it was, and how many drains are to come before it is free. An old agent may have left some.
         self._leaving = {
-            int(place): [int(flow), _HALVES]
+            int(place): [int(flow), HALVES]
             for place, flow in zip(*places.read_all(), strict=True)
             if self._halves["flow"][0, place] != flow
         }
@@ -57,7 +56,7 @@ class FlowCounts:
             place = flow % FLOW_PLACES
             if self._halves["flow"][0, place] == flow:
                 self._halves["flow"][:, place] = 0
-                self._leaving[place] = [flow, _HALVES]
+                self._leaving[place] = [flow, HALVES]
 
     def _free(self) -> None:
         for place, waits in [*self._leaving.items()]:

@@ -21,6 +21,8 @@ from agent.kernel.libbpf import KernelCallFailed, declare, failure
 
 Rows: TypeAlias = npt.NDArray[np.void]
 
+# Of each counting map: one is written while the other is drained.
+HALVES = 2
 _BATCH_ROWS = 4096
 _ANY, _NOEXIST = 0, 1
 _BTF_KIND_STRUCT = 4

@@ -4,19 +4,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agent.kernel.maps import Map, Rows
+from agent.kernel.maps import HALVES, Map, Rows
 
 # As in maps.c.
 ROW_PLACES = 8192
-_HALVES = 2
 
 
 class RowCounts:
     """Of both halves."""
 
     def __init__(self, maps: Mapping[str, Map]) -> None:
-        self._hashes = [maps[f"request_rows_{half}"] for half in range(_HALVES)]
-        self._halves = maps["placed_rows"].shared(_HALVES * ROW_PLACES).reshape(_HALVES, ROW_PLACES)
+        self._hashes = [maps[f"request_rows_{half}"] for half in range(HALVES)]
+        self._halves = maps["placed_rows"].shared(HALVES * ROW_PLACES).reshape(HALVES, ROW_PLACES)
 
     def take(self, half: int) -> tuple[Rows, Rows]:
         """Keys and counts, which are gone then. Only for the half that no program writes now.

@@ -1,11 +1,5 @@
 /* The programs: one source's bytes, as far as a run goes, and where reading begins again after a gap. */
 
-/* Where bytes come from. Each has a program of its own: in one, the kernel would check every load, and all that follows,
- * once for each of them. */
-enum http_source { HTTP_RECEIVED, HTTP_SENT, HTTP_KEPT };
-#define IS_SENT(source) ((source) == HTTP_SENT)
-#define IS_KEPT(source) ((source) == HTTP_KEPT)
-
 /* Whether the window or the source has bytes behind the present line, or some are to be skipped: most often all has been
  * read with the line that ends a head, and one more round would only find that out. */
 static __always_inline int http_has_more(struct http_direction *d) {
@@ -15,7 +9,7 @@ static __always_inline int http_has_more(struct http_direction *d) {
 /* Passes over what is dull, then deals with one line that matters. Gives whether the segment has more: 2, in the next
  * program run only. */
 static __always_inline int http_run(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct http *http,
-                                    struct http_direction *d, const u32 stored, u32 may_refill, struct control *settings,
+                                    struct http_direction *d, const u32 source, u32 may_refill, struct control *settings,
                                     int generation) {
   u32 found = HTTP_MORE;
   if (RARE(d->phase >= HTTP_AUTHORITY)) {   /* here, where all ways meet again: the kernel checks each once */
@@ -23,10 +17,10 @@ static __always_inline int http_run(struct __sk_buff *skb, struct bpf_sock *sk, 
     return 1;
   }
   #pragma clang loop unroll(disable)
-  for (u32 i = 0; i < (stored ? 1 : HTTP_WINDOWS); i++) {
+  for (u32 i = 0; i < (IS_KEPT(source) ? 1 : HTTP_WINDOWS); i++) {
     if (d->phase == HTTP_DONE || d->tainted)
       return 0;
-    found = http_advance(skb, sk, c, http, d, stored, may_refill);
+    found = http_advance(skb, sk, c, http, d, source, may_refill);
     if (found != HTTP_MORE)
       break;
     barrier();
@@ -177,7 +171,7 @@ static __always_inline int http_read(struct __sk_buff *skb, struct bpf_sock *sk,
   int more = 1;
   #pragma clang loop unroll(disable)
   for (u32 i = 0; i < (IS_KEPT(source) ? HTTP_REPLAY_RUNS : HTTP_RUNS) && more == 1; i++)
-    more = http_run(skb, sk, c, http, d, IS_KEPT(source), !IS_KEPT(source) || !i, settings, generation);
+    more = http_run(skb, sk, c, http, d, source, !IS_KEPT(source) || !i, settings, generation);
   http_note_run(c, http, d, source);
   return more;
 }

@@ -93,16 +93,10 @@ static __always_inline u32 http_is_repetition(struct __sk_buff *skb, struct http
          http_may_repeat(http, d, is_request, settings) && http_same_head(skb, d, p);
 }
 
-/* What is sent bears the time at which TCP has sent it. */
-static __always_inline u64 time_of(struct __sk_buff *skb, struct packet *p) {
-  u64 sent_ns = p->egress ? skb->tstamp : 0;
-  return sent_ns ? sent_ns : bpf_ktime_get_ns();
-}
-
 static __always_inline void http_repeat(struct __sk_buff *skb, struct connection *c, struct http *http, struct http_direction *d,
                                         struct packet *p, u32 is_request, u32 ordinal, int generation) {
   u32 end = p->sequence + d->last_length;
-  d->message_ns = time_of(skb, p);
+  d->message_ns = time_of(skb, p->egress);
   if (!is_request) {
     http_answered(c, http, d, generation);
   } else {

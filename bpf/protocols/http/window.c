@@ -1,5 +1,11 @@
 /* Bytes into the window, and through it to the next line that matters. */
 
+/* Where bytes come from. Each has a program of its own: in one, the kernel would check every load, and all that follows,
+ * once for each of them. */
+enum http_source { HTTP_RECEIVED, HTTP_SENT, HTTP_KEPT };
+#define IS_SENT(source) ((source) == HTTP_SENT)
+#define IS_KEPT(source) ((source) == HTTP_KEPT)
+
 /* Bytes of the source behind those of the window: how many, into `loaded`. */
 static __always_inline void http_load(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct http *http,
                                       struct http_direction *d, u64 n, const u32 stored) {
@@ -120,7 +126,7 @@ static __always_inline u64 http_kept_ns(struct __sk_buff *skb, struct connection
 
 /* One window further: to a line that matters, or to the segment's end. */
 static __always_inline u32 http_advance(struct __sk_buff *skb, struct bpf_sock *sk, struct connection *c, struct http *http,
-                                        struct http_direction *d, const u32 stored, u32 may_refill) {
+                                        struct http_direction *d, const u32 source, u32 may_refill) {
   if (d->scanned >= d->filled) {
     if (!may_refill)
       return HTTP_WINDOW_ENDS;
@@ -132,14 +138,14 @@ static __always_inline u32 http_advance(struct __sk_buff *skb, struct bpf_sock *
       }
       http_empty(d);
     }
-    if (!http_refill(skb, sk, c, http, d, stored))
+    if (!http_refill(skb, sk, c, http, d, IS_KEPT(source)))
       return HTTP_SEGMENT_ENDS;
     if (d->scanned >= d->filled)
       return HTTP_MORE;
   }
   if (d->phase == HTTP_START && !d->begun) {
     d->begun = 1;
-    d->message_ns = stored ? http_kept_ns(skb, c) : bpf_ktime_get_ns();
+    d->message_ns = IS_KEPT(source) ? http_kept_ns(skb, c) : time_of(skb, IS_SENT(source));
   }
   return http_scan(c, d);
 }
