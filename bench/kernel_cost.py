@@ -79,7 +79,7 @@ def server_side(traced: Pair, plain: Pair, count: int) -> list[Figure]:
         found = quads(traced, plain, loads.redis(pipeline), name, count)
         figures += kept(found, name, ">= 95 %", f"kept, redis {pipeline}")
         blocks = tails(traced, plain, pipeline, name, count // 2)
-        figures += added_p99(blocks, name, f"p99 added, redis {pipeline}")
+        figures += added_p99(blocks, name)
     return figures
 
 

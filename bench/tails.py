@@ -28,12 +28,13 @@ def tails(traced: Pair, plain: Pair, pipeline: int, name: str, count: int) -> li
     return found
 
 
-def added_p99(found: list[Tails], name: str, row: str = "") -> list[Figure]:
+def added_p99(found: list[Tails], name: str) -> list[Figure]:
+    """No budget: blocks of one server differ by more than what is looked for (latency.py has the way that tells)."""
     added = [sum(one.on) / sum(one.off) - 1 for one in found]
     noise = [one.off[0] / one.off[1] - 1 for one in found]
     plain = median([p99 for one in found for p99 in one.off])
     return [
-        Figure(f"p99 added, {name}", median(added) * 100, "%", "<= 5", spread(added), row),
+        Figure(f"p99 added, {name}", median(added) * 100, "%", note=spread(added)),
         Figure("  plain against plain", median(noise) * 100, "%", note=spread(noise)),
         Figure("  p99, plain", plain / 1e3, "us"),
     ]
