@@ -1,6 +1,8 @@
 # What a person types. Everything is idempotent; the work is done by scripts/.
 PYTHON := .venv/bin/python
 PRODUCT := agent aggregator cli telemetry
+# So many processes for what needs no kernel: most of it waits.
+BESIDE := -n 3
 
 .PHONY: help setup up down install test test-cluster test-long check lint proto bench demo lock clean
 
@@ -20,7 +22,7 @@ install:  ## for systemd: into /opt/plumbline, with units (DESTDIR=DIR: only lay
 	@scripts/install
 
 test: .setup-dev lint  ## everything that needs no Kubernetes: lint, unit, this kernel, the miniature cluster
-	@$(PYTHON) -m pytest -n 3 -m "not kernel and not cluster"
+	@$(PYTHON) -m pytest $(BESIDE) -m "not kernel and not cluster"
 	@$(PYTHON) -m pytest -m "kernel or cluster"
 
 test-cluster: .setup-cluster  ## the shipped images and chart in a real Kubernetes, of KUBECONFIG or its own
@@ -30,7 +32,7 @@ test-long: .setup-long  ## what takes too long for make test: soak, fault runs, 
 	@$(PYTHON) -m pytest -m long
 
 check: .setup-dev lint  ## the fast part of it: lint and unit
-	@$(PYTHON) -m pytest -n 3 tests/unit
+	@$(PYTHON) -m pytest $(BESIDE) tests/unit
 
 lint: .setup-dev  ## ruff, strict mypy, walls and doors, buf
 	@scripts/lint

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.common import Figure, median, progress
-from bench.stage import SERVER_HOST, Pair, load_of
+from bench.stage import SERVER_HOST, Pair, result_of
 from tests.cluster.processes import ProgramFailed
 from tests.cluster.product import Product
 
@@ -105,7 +105,7 @@ def _cpu_under_load(scene: Pair, product: Product, delay_ms: int, seconds: int =
     time.sleep(1.5)
     cpu = _cpu(product, seconds)
     program.wait(30)
-    return cpu, load_of(program).rate
+    return cpu, result_of(program).rate
 
 
 def _cpu(product: Product, seconds: float) -> float:

@@ -29,8 +29,8 @@ from bench.stage import (
     run_statistics,
     stage,
 )
-from bench.tails import added_p99, tails
-from bench.throughput import kept, quads
+from bench.tails import added_p99
+from bench.throughput import compared, kept
 from tests.cluster.leftovers import NoCluster
 from tests.cluster.processes import ProgramFailed
 from tests.cluster.product import Product
@@ -53,9 +53,9 @@ def main() -> int:
             traced, plain = Pair(cluster, *BOTH), Pair(cluster, *PLAIN_HOSTS)
             with agents(product, *BOTH):
                 figures = kernel_time(traced, product)
-                both = quads(traced, plain, loads.HTTP, "nginx, both sides", asked.quads)
+                both = compared(traced, plain, loads.HTTP, "nginx, both sides", asked.quads)
                 figures += kept(both, "nginx, both sides traced", ">= 90 %", "kept, both sides")
-                both = quads(traced, plain, loads.VARIED, "nginx, no message like another, both sides", asked.quads)
+                both = compared(traced, plain, loads.VARIED, "nginx, no message like another, both sides", asked.quads)
                 figures += kept(both, "nginx, no message like another, both sides traced")
             with agents(product, SERVER_HOST):
                 figures += server_side(traced, plain, asked.quads)
@@ -68,18 +68,17 @@ def main() -> int:
 
 
 def server_side(traced: Pair, plain: Pair, count: int) -> list[Figure]:
-    found = quads(traced, plain, loads.HTTP, "nginx, the server's side", count)
+    found = compared(traced, plain, loads.HTTP, "nginx, the server's side", count)
     figures = kept(found, "nginx, the server's side traced", ">= 93 %", "kept, server's side")
-    found = quads(traced, plain, loads.HTTPS, "nginx with TLS", count)
+    found = compared(traced, plain, loads.HTTPS, "nginx with TLS", count)
     figures += kept(found, "nginx with TLS, the server's side traced", ">= 95 %", "kept, TLS")
     for pair in (traced, plain):
         pair.start_redis()
     for pipeline in loads.REDIS_COMMANDS:
         name = f"redis, pipeline {pipeline}, the server's side traced"
-        found = quads(traced, plain, loads.redis(pipeline), name, count)
+        found = compared(traced, plain, loads.redis(pipeline), name, count)
         figures += kept(found, name, ">= 95 %", f"kept, redis {pipeline}")
-        blocks = tails(traced, plain, pipeline, name, count // 2)
-        figures += added_p99(blocks, name)
+        figures += added_p99(traced, plain, pipeline, name, count // 2)
     return figures
 
 

@@ -24,8 +24,8 @@ from typing import Any
 import psutil
 
 from bench.common import Figure, flags, median, progress, show, write
+from bench.quads import spread
 from bench.stage import CLIENT_HOST, CONNECTIONS, PLAIN_HOSTS, PORT, SERVER_HOST, Missing, Pair, agents, stage
-from bench.throughput import spread
 from tests.cluster.leftovers import NoCluster
 from tests.cluster.processes import ProgramFailed
 

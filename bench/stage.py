@@ -68,7 +68,7 @@ class Missing(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Result:
     """What wrk says of itself."""
 
     requests: int
@@ -102,11 +102,11 @@ class Pair:
         self._runs = 0
         self.served = answered.Nginx(files / "status")
 
-    def wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False, varied: bool = False) -> Load:
+    def wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False, varied: bool = False) -> Result:
         """As fast as it goes, or paced. Returns when it has ended."""
         program = self.start_wrk(seconds, delay_ms, encrypted, varied)
         program.wait(seconds + 30)
-        return load_of(program)
+        return result_of(program)
 
     def start_wrk(self, seconds: int, delay_ms: int = 0, encrypted: bool = False, varied: bool = False) -> Program:
         """Varied: no message is like the one before, neither requests nor answers."""
@@ -139,13 +139,13 @@ class Pair:
         return sum(int(text.split()[1]) for text in stats) / 1e6
 
 
-def load_of(program: Program) -> Load:
+def result_of(program: Program) -> Result:
     text = program.output.read_text()
     found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", text)
     if found is None:
         raise RuntimeError(f"wrk said nothing of its requests:\n{text}")
     unit = {"ms": 0.001, "s": 1.0, "m": 60.0}[found[3]]
-    return Load(int(found[1]), float(found[2]) * unit)
+    return Result(int(found[1]), float(found[2]) * unit)
 
 
 @contextmanager

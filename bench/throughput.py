@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.common import Figure, median, progress, quantile
+from bench.common import Figure, median, progress
 from bench.loads import Load
+from bench.quads import Quad, quads, spread
 from bench.stage import Pair
-from tests.cluster.processes import Program
+from tests.cluster.processes import Program, ProgramFailed
 
 _TURN_SECONDS, _WARM_SECONDS = 0.1, 1.0
 # For a server to end what its halted client had asked before.
@@ -27,14 +28,6 @@ class Turn:
 
     rate: float
     cpu_a_request: float
-
-
-@dataclass(frozen=True, slots=True)
-class Quad:
-    """Four turns: two traced ones around or between two plain ones."""
-
-    on: tuple[Turn, Turn]
-    off: tuple[Turn, Turn]
 
 
 class _Client:
@@ -53,7 +46,9 @@ class _Client:
         time.sleep(_ENDING_SECONDS)
         cpu = self._pair.cpu_seconds() - cpu
         answered = self._load.answered(self._pair) - answered
-        return Turn(answered / elapsed, cpu / max(answered, 1))
+        if not answered:
+            raise ProgramFailed(f"{self._program.name} got no answer in its turn\n{self._program.tail()}")
+        return Turn(answered / elapsed, cpu / answered)
 
 
 @contextmanager
@@ -67,21 +62,13 @@ def _client(pair: Pair, load: Load) -> Iterator[_Client]:
         program.kill()
 
 
-def quads(traced: Pair, plain: Pair, load: Load, name: str, count: int) -> list[Quad]:
-    """Traced, plain, plain, traced, and the other way round."""
+def compared(traced: Pair, plain: Pair, load: Load, name: str, count: int) -> list[Quad[Turn]]:
     progress(f"{name}: {count} rounds of four turns")
     with _client(traced, load) as watched, _client(plain, load) as unwatched:
-        return [_quad(watched, unwatched, number % 2 == 1) for number in range(count)]
+        return quads(watched.turn, unwatched.turn, count)
 
 
-def _quad(traced: _Client, plain: _Client, traced_first: bool) -> Quad:
-    outer, inner = (traced, plain) if traced_first else (plain, traced)
-    first, second, third, fourth = (client.turn() for client in (outer, inner, inner, outer))
-    ends, middle = (first, fourth), (second, third)
-    return Quad(ends, middle) if traced_first else Quad(middle, ends)
-
-
-def kept(found: list[Quad], name: str, must: str = "", row: str = "") -> list[Figure]:
+def kept(found: list[Quad[Turn]], name: str, must: str = "", row: str = "") -> list[Figure]:
     """Shares of the throughput that are kept."""
     shares = [_rate(one.on) / _rate(one.off) for one in found]
     by_cpu = [_cpu(one.off) / _cpu(one.on) for one in found]
@@ -92,10 +79,6 @@ def kept(found: list[Quad], name: str, must: str = "", row: str = "") -> list[Fi
         Figure("  plain against plain", median(noise) * 100, "%", note=spread(noise)),
         Figure("  plain, a second", median([_rate(one.off) / 2 for one in found]), "requests/s"),
     ]
-
-
-def spread(shares: list[float]) -> str:
-    return f"half of {len(shares)} within {quantile(shares, 0.25):.1%} and {quantile(shares, 0.75):.1%}"
 
 
 def _rate(turns: tuple[Turn, Turn]) -> float:

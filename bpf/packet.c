@@ -90,7 +90,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, u32 transport, u32
   return 1;
 }
 
-/* What is sent bears the time at which TCP has sent it. */
+/* Of a segment of TCP: what is sent bears the time at which that has sent it. */
 static __always_inline u64 time_of(struct __sk_buff *skb, u32 egress) {
   u64 sent_ns = egress ? skb->tstamp : 0;
   return sent_ns ? sent_ns : bpf_ktime_get_ns();

@@ -66,6 +66,7 @@ class Program:
             raise ProgramFailed(f"{self.name} ended with status {status}\n{self.tail()}")
 
     def ask_to_end(self) -> None:
+        """Once: a second signal would meet it where it has taken its handler away, and be its status."""
         if self.running and not self._asked_to_end:
             self._process.terminate()
         self._asked_to_end = True
